@@ -95,6 +95,10 @@ pub const POSTGRES: SinkLines = SinkLines { rate: "sink: PostgreSQL", cost: "sin
 pub const SEARCH_PLAIN: &str = "OpenSearch, bulks of a plain client";
 pub const SEARCH: SinkLines = SinkLines { rate: "sink: OpenSearch", cost: "sink: OpenSearch, cost to 64 writers" };
 
+/// What twenty sinks on one table read of its stream.
+pub const TWENTY_READ: &str = "20 sinks on one table: bytes they read of the log, to those of one";
+pub const TWENTY_IDLE: &str = "20 idle sinks: CPU a second, beyond that of none";
+
 /// The lines of a table with indexes beside one without.
 pub struct IndexedLines {
     pub share: &'static str,
@@ -205,6 +209,8 @@ const ROWS: &[Row] = &[
     row(SEARCH_PLAIN, "documents/s", Rule::None),
     row(SEARCH.rate, "documents/s", AtLeastOfBare(0.8)).beside(SEARCH_PLAIN),
     row(SEARCH.cost, "%", Below(15.0)),
+    row(TWENTY_READ, "x", Below(1.5)),
+    row(TWENTY_IDLE, "ms", Below(1.0)),
     row(FIRST_ANSWER, "ms", Below(100.0)),
     row(MEMORY_IDLE, "MB", Below(40.0)),
     row(MEMORY_LOADED, "MB", Below(160.0)).needing(SMALL_LOAD),

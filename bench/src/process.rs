@@ -114,6 +114,16 @@ impl Server {
         Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
     }
 
+    /// Bytes that it has read so far, of files and of sockets. Source: `proc_pid_io(5)`, `rchar`.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn bytes_read(&self) -> Result<u64> {
+        let counts = std::fs::read_to_string(format!("/proc/{}/io", self.child.id()))?;
+        let read = counts.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok());
+        read.ok_or_else(|| Error::other("the kernel does not tell what the server reads"))
+    }
+
     /// Stops it where it is, until it is resumed.
     ///
     /// # Errors

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::generator::{KEY, Order, SAME_KEY, VALUE, drive, exchange};
-use crate::lines::{AUDIT, Figures, JSON_LINES, PARQUET, POSTGRES, SEARCH, SEARCH_PLAIN, VIEW};
+use crate::lines::{
+    AUDIT, Figures, JSON_LINES, PARQUET, POSTGRES, SEARCH, SEARCH_PLAIN, TWENTY_IDLE, TWENTY_READ, VIEW,
+};
 use crate::process::{Scratch, Server};
 use crate::suite::{Plan, create, fill, put_of};
 
@@ -46,6 +48,7 @@ pub fn measure(plan: &Plan, figures: &mut Figures) {
         figures.line(lines.rate, || rate(plan, &sink));
         figures.line(lines.cost, || cost(plan, &sink));
     }
+    figures.part(&[TWENTY_READ, TWENTY_IDLE], |figures| twenty(plan, figures));
 }
 
 /// An item of 100 bytes: the `number`th of its group.
@@ -57,7 +60,6 @@ fn item(number: &str) -> String {
 }
 
 fn serve(plan: &Plan, dir: &Path, sink: Option<&Value>) -> Result<Server> {
-    let config = dir.join("tailrace.json");
     let mut sinks = json!({});
     if let Some(sink) = sink {
         sinks["probe"] = sink.clone();
@@ -68,6 +70,11 @@ fn serve(plan: &Plan, dir: &Path, sink: Option<&Value>) -> Result<Server> {
             SearchEngine::connect(to)?.remove(&format!("{INDEX}-v1"))?;
         }
     }
+    serve_with(plan, dir, &sinks)
+}
+
+fn serve_with(plan: &Plan, dir: &Path, sinks: &Value) -> Result<Server> {
+    let config = dir.join("tailrace.json");
     std::fs::write(&config, json!({ "sinks": sinks }).to_string())?;
     Server::tailrace(&plan.binary, &["serve", "--config", &config.to_string_lossy()], &dir.join("data"))
 }
@@ -101,6 +108,56 @@ fn rate(plan: &Plan, sink: &Value) -> Result<f64> {
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// Twenty sinks that catch up together with a stream that was filled before, each in a directory of its own; and then have nothing to do.
+#[expect(clippy::disallowed_methods, reason = "it waits for sinks that tell nothing, and measures an idle time")]
+fn twenty(plan: &Plan, figures: &mut Figures) -> Result<()> {
+    const SINKS: usize = 20;
+    /// What is idle for so long shows what it costs.
+    const IDLE: Duration = Duration::from_secs(20);
+    let dir = Scratch::new(&plan.scratch, "twenty")?;
+    let server = serve(plan, &dir.0, None)?;
+    create(&mut server.connect()?, "probe", true)?;
+    for number in 0..ITEMS_OF_GROUP {
+        fill(server.address, "probe", &item(&number.to_string()), GROUPS)?;
+    }
+    drop(server);
+    // Bytes that so many sinks read until they have everything, beside what a start reads; and the CPU of a second then.
+    let measured = |folder: &str, count: usize| {
+        let flush = json!({"seconds": 1, "bytes": "4MB"});
+        let sink =
+            |n| json!({"from": "probe", "to": format!("./{folder}-{n}"), "start": "trim_horizon", "flush": flush});
+        let sinks: serde_json::Map<String, Value> = (0..count).map(|n| (format!("{folder}-{n}"), sink(n))).collect();
+        let server = serve_with(plan, &dir.0, &sinks.into())?;
+        let start = Instant::now();
+        loop {
+            let page = page(&server)?;
+            let of_folder = page["sinks"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|sink| sink["name"].as_str().is_some_and(|name| name.starts_with(&format!("{folder}-"))));
+            if of_folder.filter(|sink| sink["records"].as_u64().unwrap_or(0) >= RECORDS).count() == count {
+                break;
+            }
+            if start.elapsed() > PATIENCE {
+                return Err(Error::other(format!("{count} sinks have not caught up after {PATIENCE:?}")));
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        let read = server.bytes_read()?;
+        let before = server.cpu()?;
+        std::thread::sleep(IDLE);
+        let idle = (server.cpu()? - before).as_secs_f64() * 1000.0 / IDLE.as_secs_f64();
+        Ok::<(f64, f64), Error>((read as f64, idle))
+    };
+    let (of_none, idle_of_none) = measured("none", 0)?;
+    let (of_one, _) = measured("one", 1)?;
+    let (of_twenty, idle_of_twenty) = measured("twenty", SINKS)?;
+    figures.add(TWENTY_READ, (of_twenty - of_none) / (of_one - of_none));
+    figures.add(TWENTY_IDLE, (idle_of_twenty - idle_of_none).max(0.0));
+    Ok(())
 }
 
 /// Documents a second that a search engine takes from one connection in bulks, of which each waits for the one before.
@@ -154,10 +211,13 @@ impl SearchEngine {
 }
 
 fn status(server: &Server) -> Result<Value> {
+    Ok(page(server)?["sinks"][0].clone())
+}
+
+fn page(server: &Server) -> Result<Value> {
     let mut stream = server.connect()?;
     let answer = exchange(&mut stream, b"GET /_admin/sinks HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
-    let page: Value = serde_json::from_slice(&answer).map_err(Error::other)?;
-    Ok(page["sinks"][0].clone())
+    serde_json::from_slice(&answer).map_err(Error::other)
 }
 
 /// How much slower 64 writers are beside it, percent of what they do alone.

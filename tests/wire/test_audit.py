@@ -261,6 +261,28 @@ def test_what_was_taken_out_of_a_trail_is_found_by_what_the_server_knows(start, 
     assert gone.returncode == 1 and gone.stdout.count("and is not there") == len(chains), gone.stdout
 
 
+def test_a_trail_that_is_taken_out_of_the_configuration_says_so_itself(start, tmp_path):
+    """Spec: sinks.md 7: turning audit off is itself an entry."""
+    place = Directory(tmp_path / "trail")
+    config = configured(tmp_path, place)
+    server = start("--config", str(config))
+    for table in TABLES:
+        make_table(server.client(), table, stream="NEW_AND_OLD_IMAGES")
+    server.client().put_item(TableName="Orders", Item={"pk": {"S": "seen"}})
+    wait_until(is_drained(server), "the trail to have every record")
+    server.stop()
+    config.write_text(json.dumps({"sinks": {}}))
+    server = start("--config", str(config))
+    server.client().put_item(TableName="Orders", Item={"pk": {"S": "unseen"}})
+    wait_until(lambda: actions(place).count("StopAudit") == len(TABLES), "the trail to tell that it ends")
+    removed = subprocess.run(
+        [BINARY, "sinks", "--endpoint", server.url, "remove", "trail"], capture_output=True, text=True, timeout=300
+    )
+    assert removed.returncode == 0, removed.stderr
+    assert actions(place)[-1] == "RemoveSink", actions(place)
+    assert audit("verify", place, "--against", server.url).returncode == 0
+
+
 def failing(server):
     (sink,) = server.admin("sinks")["sinks"]
     return sink.get("lastError")

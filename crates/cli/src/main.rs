@@ -7,6 +7,7 @@
 
 mod args;
 mod audit;
+mod bar;
 mod check;
 mod client;
 mod data;
@@ -31,6 +32,7 @@ mod say;
 mod show;
 mod signals;
 mod sinks;
+mod sinks_watch;
 mod style;
 mod table;
 mod tail;

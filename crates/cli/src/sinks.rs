@@ -18,9 +18,8 @@ use crate::args::{Output, ReadArgs};
 use crate::check::count;
 use crate::client::Client;
 use crate::mappings::duration;
-use crate::output::{self, Out};
 use crate::say::{on_one_line, print, say};
-use crate::signals::Signals;
+use crate::sinks_watch::{retry, watch};
 use crate::table::table;
 use crate::{Failure, Outcome};
 
@@ -105,9 +104,6 @@ pub enum ConfigCommand {
     Schema,
 }
 
-/// Between two looks at a sink that is rebuilt.
-const LOOK: Duration = Duration::from_millis(500);
-
 /// How long a change may take.
 const CHANGE: Duration = Duration::from_secs(3600);
 
@@ -119,7 +115,10 @@ pub async fn run(args: SinksArgs) -> Outcome {
         print(match args.read.output {
             Output::Json => text,
             Output::Text if args.verbose => table(SHARDS, page.sinks.iter().flat_map(shards)),
-            Output::Text => table(COLUMNS, page.sinks.iter().flat_map(rows)),
+            Output::Text => {
+                let now = SystemClock::default().now();
+                table(COLUMNS, page.sinks.iter().flat_map(|sink| rows(sink, now)))
+            }
         })?;
         return Ok(ExitCode::SUCCESS);
     };
@@ -138,7 +137,11 @@ pub async fn run(args: SinksArgs) -> Outcome {
         Action::Forget { name, value, kind } => return forget(&mut client, name, &kind, &value).await,
     };
     let request = SinkRequest { name: named.name.clone(), change };
-    let Changed { retried, discarded, skipped, error } = client.ask("/_admin/sinks", &request).await?;
+    let changed = match change {
+        Change::Retry => retry(&mut client, &mut Client::new(&args.read.client.endpoint())?, &request).await?,
+        _ => client.ask("/_admin/sinks", &request).await?,
+    };
+    let Changed { retried, discarded, skipped, error } = changed;
     match change {
         Change::Retry => {
             say(format_args!("{retried} delivered"));
@@ -217,57 +220,6 @@ async fn parked(client: &mut Client, name: &str, output: Output) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows how far a sink is until it has caught up.
-async fn watch(client: &mut Client, name: &str) -> Outcome {
-    let mut signals = Signals::listen()?;
-    let in_place = output::is_terminal(Out::Stderr);
-    let mut shown = String::new();
-    loop {
-        let (page, _) = page(client).await?;
-        let Some(sink) = page.sinks.iter().find(|sink| sink.name == name) else {
-            return Err(Failure::new(Code::Refused, format_args!("there is no sink {name}")));
-        };
-        let now = sink.building.as_deref().unwrap_or(sink);
-        let items: u64 = now.sources.iter().filter_map(|source| source.snapshot_items).sum();
-        let text = match now.state {
-            SinkState::Snapshot => format!("{name}: snapshot, {items} items"),
-            state => {
-                let reason =
-                    now.reason.as_ref().or(now.last_error.as_ref()).map(|text| format!(": {text}")).unwrap_or_default();
-                format!("{name}: {}, {} records behind{reason}", word(state), now.lag_records)
-            }
-        };
-        if text != shown {
-            say(format_args!("{}{text}", if in_place { "\x1b[1A\x1b[2K" } else { "" }));
-            shown = text;
-        }
-        if sink.state == SinkState::Paused {
-            say(format_args!("{name}: it begins when it is resumed"));
-            return Ok(ExitCode::SUCCESS);
-        }
-        if has_caught_up(sink) {
-            say(format_args!("{name}: version {} has caught up", sink.version));
-            return Ok(ExitCode::SUCCESS);
-        }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            () = signals.next() => return Ok(ExitCode::SUCCESS),
-        }
-    }
-}
-
-/// Everything is at the target, and the target shows it.
-fn has_caught_up(sink: &SinkStatus) -> bool {
-    let has_begun = |source: &SourceStatus| {
-        source.waits_for.is_none() && source.snapshot_items.is_none() && !source.shards.is_empty()
-    };
-    sink.building.is_none()
-        && !sink.swapping
-        && sink.state == SinkState::Running
-        && sink.lag_records == 0
-        && sink.sources.iter().all(has_begun)
-}
-
 /// What the snapshot of a table has left out, in a line.
 fn rejected(source: &SourceStatus) -> Option<String> {
     let last = source.snapshot_last_rejected.as_ref().filter(|_| source.snapshot_rejected > 0)?;
@@ -306,7 +258,7 @@ pub fn config(command: &ConfigCommand) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn page(client: &mut Client) -> Result<(SinksPage, String), Failure> {
+pub async fn page(client: &mut Client) -> Result<(SinksPage, String), Failure> {
     client.page("/_admin/sinks").await
 }
 
@@ -326,18 +278,19 @@ fn ago(text: &str) -> Result<EpochMs, Failure> {
     Ok(SystemClock::default().now().minus(Duration::from_millis(length)))
 }
 
-const COLUMNS: [&str; 9] = ["SINK", "FROM", "TO", "STATE", "BEHIND", "LAG", "FLUSHES", "ASIDE", "LAST ERROR"];
+const COLUMNS: [&str; 10] =
+    ["SINK", "FROM", "TO", "STATE", "BEHIND", "LAG", "FLUSHES", "LAST FLUSH", "ASIDE", "LAST ERROR"];
 
 /// A sink in one line, and the version that is built beside it in another.
-fn rows(sink: &SinkStatus) -> Vec<[String; COLUMNS.len()]> {
-    let mut rows = vec![row(sink, sink.name.clone())];
+fn rows(sink: &SinkStatus, now: EpochMs) -> Vec<[String; COLUMNS.len()]> {
+    let mut rows = vec![row(sink, sink.name.clone(), now)];
     rows.extend(
-        sink.building.as_deref().map(|building| row(building, format!("{} v{}", building.name, building.version))),
+        sink.building.as_deref().map(|building| row(building, format!("{} v{}", building.name, building.version), now)),
     );
     rows
 }
 
-fn row(sink: &SinkStatus, name: String) -> [String; COLUMNS.len()] {
+fn row(sink: &SinkStatus, name: String, now: EpochMs) -> [String; COLUMNS.len()] {
     let tables: Vec<&str> = sink.sources.iter().map(|source| source.table.as_str()).collect();
     let items = sink.sources.iter().filter_map(|source| source.snapshot_items).reduce(|a, b| a + b);
     let state = match items {
@@ -354,12 +307,13 @@ fn row(sink: &SinkStatus, name: String) -> [String; COLUMNS.len()] {
         format!("{}{}", sink.lag_records, if sink.lag_is_more { "+" } else { "" }),
         duration(Duration::from_millis(sink.lag_ms)),
         sink.flushes.to_string(),
+        sink.last_flush_ms.map_or_else(|| "-".to_owned(), |at| format!("{} ago", duration(now.since(at)))),
         (sink.parked + rejected).to_string(),
         error.map_or_else(|| "-".to_owned(), on_one_line),
     ]
 }
 
-fn word(state: SinkState) -> &'static str {
+pub fn word(state: SinkState) -> &'static str {
     match state {
         SinkState::Running => "running",
         SinkState::Waiting => "waiting",
@@ -384,7 +338,7 @@ fn shards(sink: &SinkStatus) -> Vec<[String; SHARDS.len()]> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
     #[test]
@@ -397,19 +351,19 @@ mod tests {
             "sources":[{"table":"Orders","snapshotItems":9,"shards":[]}]}}]}"#,
         )
         .unwrap();
-        let text = table(COLUMNS, page.sinks.iter().flat_map(rows));
+        let text = table(COLUMNS, page.sinks.iter().flat_map(|sink| rows(sink, EpochMs(3005))));
         let lines: Vec<Vec<&str>> = text
             .lines()
             .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
             .collect();
         assert_eq!(
             lines[1],
-            ["search", "Orders", "opensearch+http://h:9200/orders", "running", "3+", "1m1s", "7", "2", "-"]
+            ["search", "Orders", "opensearch+http://h:9200/orders", "running", "3+", "1m1s", "7", "3s ago", "2", "-"]
         );
         assert_eq!(lines[2][..4], ["search v2", "Orders", "opensearch+http://h:9200/orders", "snapshot (9 items)"]);
     }
 
-    fn status(more: &str) -> SinkStatus {
+    pub fn status(more: &str) -> SinkStatus {
         let text = format!(
             r#"{{"name":"search","to":"opensearch+http://h/orders","kind":"search","state":"running","version":2,"flushes":1,"records":1,
             "bytes":1,"lagRecords":0,"lagIsMore":false,"lagMs":0,"parked":0,"sources":[{{"table":"Orders",{more}"shards":[{{"shard":1,
@@ -417,13 +371,6 @@ mod tests {
             "blocked":false}}]}}]}}"#
         );
         serde_json::from_str(&text).unwrap()
-    }
-
-    #[test]
-    fn a_sink_has_caught_up_when_its_target_shows_it() {
-        let shown = status("");
-        assert!(has_caught_up(&shown));
-        assert!(!has_caught_up(&SinkStatus { swapping: true, ..shown }));
     }
 
     #[test]

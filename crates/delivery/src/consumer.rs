@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::context::Context;
 use crate::machine::{Answer, Checkpoint, LastResult, ParkedSize, Rules, ShardState, Status};
 use crate::observer::{DeliveryEvent, Observer, Shard};
+use crate::pages::Bound;
 use crate::parked::{self, ParkedRecord};
 use crate::status::{self, ShardStatus};
 use crate::target::{Batch, Target, Waits};
@@ -358,10 +359,19 @@ impl Consumer {
 
     /// What lies behind `after`, as far as one page goes.
     async fn unread(&self, shard: ShardNo, after: RecordNo) -> Result<Unread, StoreError> {
-        match self.core.context.store.read_log(shard, after, GET_RECORDS_MAX, MAPPING_FETCH_BYTES_MAX).await {
+        let Core { context, source, .. } = &*self.core;
+        let bound = Bound { records: GET_RECORDS_MAX, bytes: MAPPING_FETCH_BYTES_MAX };
+        // Whoever looks at twenty consumers of a stream does not read it twenty times.
+        match context.pages.read(context.store.as_ref(), source.stream, shard, after, bound).await {
             Ok(page) => {
                 let oldest_ms = page.records.first().map(|record| record.time_ms);
-                Ok(Unread { records: page.records.len(), is_more: page.more, oldest_ms })
+                let mut is_more = page.more;
+                if !page.records.is_empty() && !page.more && !page.ended {
+                    // Of a page that was read a while ago: something may have come since.
+                    let behind = context.store.read_log(shard, page.next, 1, 1).await?;
+                    is_more = !behind.records.is_empty();
+                }
+                Ok(Unread { records: page.records.len(), is_more, oldest_ms })
             }
             Err(StoreError::NoSuchShard(_)) => Ok(Unread::default()),
             Err(error) => Err(error),

@@ -38,6 +38,11 @@ impl Hidden {
         Hidden(all)
     }
 
+    /// Whether one is in an answer.
+    pub fn is_in(&self, said: &[u8]) -> bool {
+        self.0.iter().any(|secret| memchr::memmem::find(said, secret.as_bytes()).is_some())
+    }
+
     /// A text without them.
     pub fn hide(&self, said: &str) -> String {
         self.0.iter().fold(said.to_owned(), |said, secret| said.replace(secret, "***"))

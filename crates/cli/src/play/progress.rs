@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior};
 
+use crate::bar::bar;
 use crate::output::{self, Out};
 use crate::say::say;
 
@@ -14,9 +15,6 @@ const LINES_MIN: usize = 1000;
 
 /// Between two bars.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Characters of the bar.
-const WIDTH: usize = 30;
 
 /// The progress of so many lines.
 pub struct Progress {
@@ -43,30 +41,11 @@ impl Progress {
         let Some(ticks) = &mut self.ticks else { return };
         tokio::select! {
             biased;
-            _ = ticks.tick() => say(bar(done, self.all)),
+            _ = ticks.tick() => {
+                let all = self.all;
+                say(format_args!("playing {} {done} of {all} lines", bar(done as u64, all as u64)));
+            }
             () = std::future::ready(()) => {}
         }
-    }
-}
-
-fn bar(done: usize, all: usize) -> String {
-    let filled = WIDTH * done / all.max(1);
-    format!(
-        "playing [{}{}] {:3}% {done} of {all} lines",
-        "#".repeat(filled),
-        "-".repeat(WIDTH - filled),
-        100 * done / all.max(1)
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bar;
-
-    #[test]
-    fn a_bar_fills_from_left_to_right() {
-        assert_eq!(bar(0, 2000), "playing [------------------------------]   0% 0 of 2000 lines");
-        assert_eq!(bar(1000, 2000), "playing [###############---------------]  50% 1000 of 2000 lines");
-        assert_eq!(bar(2000, 2000), "playing [##############################] 100% 2000 of 2000 lines");
     }
 }

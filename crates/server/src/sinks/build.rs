@@ -25,7 +25,7 @@ use tailrace_sinks::spec::{Kind, SinkSpec, SpecError, Start};
 use tailrace_sinks::views::{self, View};
 use tailrace_sinks::warehouse::{self, Stage, Staging, Warehouse};
 
-use super::file::nearest;
+use super::file::{nearest, unknown};
 use super::secrets;
 
 /// Makes sinks.
@@ -60,14 +60,11 @@ fn settings<T: DeserializeOwned>(spec: &SinkSpec, base: &Path) -> Result<T, Spec
 
 /// What serde tells of a member that there is not, with the one that was meant.
 fn with_nearest(error: &str, spec: &SinkSpec) -> String {
-    let quoted: Vec<&str> = error.split('`').skip(1).step_by(2).collect();
-    let Some((wrong, known)) = quoted.split_first().filter(|_| error.starts_with("unknown ")) else {
-        return error.to_owned();
-    };
+    let Some((wrong, known)) = unknown(error) else { return error.to_owned() };
     // What every sink may say was taken out before.
-    let is_of_the_sink = error.starts_with("unknown field ") && spec.settings.contains_key(*wrong);
+    let is_of_the_sink = error.starts_with("unknown field ") && spec.settings.contains_key(wrong);
     let common: &[&str] = if is_of_the_sink { &["from", "where", "events", "start", "optional"] } else { &[] };
-    match nearest(wrong, &[known, common].concat()) {
+    match nearest(wrong, &[&known, common].concat()) {
         Some(near) => format!("{error}; did you mean {near}?"),
         None if is_of_the_sink => format!("{error}, or one of what every sink has: {}", common.join(", ")),
         None => error.to_owned(),

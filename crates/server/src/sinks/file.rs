@@ -213,6 +213,25 @@ fn is_left_out(config: &mut Value) -> Result<bool, String> {
     Ok(optional && secrets::variables(to).any(|name| std::env::var_os(name).is_none()))
 }
 
+/// What serde tells of a name that it does not know: that name, and those that it knows.
+pub(super) fn unknown(error: &str) -> Option<(&str, Vec<&str>)> {
+    let is_unknown = error.starts_with("unknown ") || error.contains(": unknown ");
+    let mut quoted = error.split('`').skip(1).step_by(2);
+    let wrong = quoted.next().filter(|_| is_unknown)?;
+    Some((wrong, quoted.collect()))
+}
+
+/// The text of such an error with what may have been meant; any other as it is. `never` are names that are not to be said here.
+pub fn with_what_was_meant(error: &str, never: &[&str]) -> String {
+    let Some((wrong, known)) = unknown(error) else { return error.to_owned() };
+    let known: Vec<&str> = known.into_iter().filter(|name| !never.contains(name)).collect();
+    let error = never.iter().fold(error.to_owned(), |error, name| error.replace(&format!("`{name}`, "), ""));
+    match nearest(wrong, &known) {
+        Some(near) => format!("{error}; did you mean {near}?"),
+        None => error,
+    }
+}
+
 /// What a user may have meant.
 pub(super) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
     let near = known.iter().map(|name| (strsim::damerau_levenshtein(unknown, name), *name)).min();
@@ -256,6 +275,19 @@ mod tests {
             ),
             (json!({"sinks": {"a": {"from": "Orders", "to": "./x", "s3": {"region": "x"}}}}), "s3 is for a bucket"),
             (json!({"firehose": {"bucket": {}}}), "firehose: unknown field `bucket`"),
+            (json!({"firehose": {"bukets": {}}}), "; did you mean buckets?"),
+            (json!({"firehose": {"buckets": {"lake": {"too": "./x"}}}}), "; did you mean to?"),
+            (
+                json!({"firehose": {"buckets": {"lake": {"to": "./x", "s3": {"regoin": "x"}}}}}),
+                "; did you mean region?",
+            ),
+            (json!({"kinesis": {"endpont": "x"}}), "expected one of `endpoint`, `region`"),
+            (json!({"kinesis": {"endpont": "x"}}), "; did you mean endpoint?"),
+            (
+                json!({"sinks": {"a": {"from": "Orders", "to": "table:Vvv", "aggregates": {"n": "count"},
+                    "group_by": [{"path": "a", "nam": "b"}]}}}),
+                "unknown field `nam`, expected one of `path`, `name`, `type`; did you mean name?",
+            ),
             (json!("x"), "a map with `sinks`"),
         ] {
             let error = parse(&document, PathBuf::new()).unwrap_err();

@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use secrets::resolve as resolve_secrets;
 
+pub(crate) use file::with_what_was_meant;
 pub use file::{ConfigFileError, NAMES, SinksFile, beside, read};
 
 use crate::report::Event;

@@ -1,17 +1,21 @@
 //! Requests to AWS's services, and to what speaks like them: credentials and signatures are those of the object store's client.
 
 pub(crate) mod address;
+pub(crate) mod handed_out;
 pub(crate) mod settings;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use object_store::aws::{AmazonS3Builder, AwsAuthorizer, AwsCredentialProvider};
+use object_store::CredentialProvider;
+use object_store::aws::{AmazonS3Builder, AwsAuthorizer};
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 
+use self::handed_out::HandedOut;
 use crate::http;
 use crate::objects::OneClient;
 use crate::secret::Secret;
@@ -47,14 +51,14 @@ pub(crate) struct Service {
     name: &'static str,
     region: String,
     endpoint: Url,
-    credentials: AwsCredentialProvider,
+    credentials: Arc<HandedOut>,
     /// Of who is asked for them.
     timeout: Duration,
     /// Bytes of an answer that are kept.
     answer_bytes_max: usize,
 }
 
-/// An answer.
+/// An answer, without the secrets of who asked.
 pub(crate) struct Answer {
     pub status: StatusCode,
     pub body: Vec<u8>,
@@ -90,7 +94,7 @@ impl Service {
         let connector = OneClient(HttpClient::new(http.clone()));
         let made = builder.with_bucket_name("none").with_region(region).with_http_connector(connector).build();
         let made = made.map_err(|error| AccessError(format!("the credentials: {error}")))?;
-        let credentials = made.credentials().clone();
+        let credentials = HandedOut::new(made.credentials().clone());
         Ok(Service { http, name, region: region.to_owned(), endpoint, credentials, timeout, answer_bytes_max })
     }
 
@@ -119,7 +123,7 @@ impl Service {
         let mut response = sent.map_err(broken)?;
         let status = response.status();
         let body = http::start(&mut response, self.answer_bytes_max).await.map_err(broken)?;
-        Ok(Answer { status, body })
+        Ok(Answer { status, body: self.credentials.hide_in(body) })
     }
 }
 

@@ -5,6 +5,7 @@
 //! comes again.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -28,6 +29,7 @@ use super::store::{
     BYTES_PER_SECOND_MIN, CALL_TIMEOUT, Listed, Lock, LockMode, ObjectError, Opened, Over, PlaceError, Put,
     READ_BYTES_MAX, Stored, Tag, check_key,
 };
+use crate::aws::handed_out::HandedOut;
 use crate::http;
 use crate::secret::Secret;
 
@@ -90,6 +92,7 @@ pub(super) struct S3 {
     store: AmazonS3,
     /// What made `store`, with its credentials: makes the stores whose puts have headers of their own.
     builder: AmazonS3Builder,
+    credentials: Arc<HandedOut>,
     conditional: bool,
     timeout: Duration,
 }
@@ -138,14 +141,17 @@ impl S3 {
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
             .with_http_connector(OneClient(HttpClient::new(client)));
-        let store = builder.clone().build().map_err(|error| setting(&told(&error)))?;
+        let made = builder.clone().build().map_err(|error| setting(&told(&error)))?;
         // The same credentials for all stores: temporary ones are fetched once.
-        let builder = builder.with_credentials(store.credentials().clone());
+        let credentials = HandedOut::new(made.credentials().clone());
+        let builder = builder.with_credentials(credentials.clone());
+        let store = builder.clone().build().map_err(|error| setting(&told(&error)))?;
         Ok(S3 {
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
             store,
             builder,
+            credentials,
             conditional: config.conditional_puts,
             timeout: Duration::from_secs(config.timeout_seconds),
         })
@@ -212,13 +218,14 @@ impl S3 {
 
     pub async fn open(&self, key: &str) -> Result<Option<Opened>, ObjectError> {
         let Some(got) = self.begin(key).await? else { return Ok(None) };
+        let credentials = Arc::clone(&self.credentials);
         Ok(Some(Opened {
             bytes: got.meta.size,
             tag: Tag(got.meta.e_tag.clone().unwrap_or_default()),
             place: self.address(key),
             timeout: self.timeout,
             seen: 0,
-            pieces: got.into_stream().map_err(|error| told(&error)).boxed(),
+            pieces: got.into_stream().map_err(move |error| credentials.hide(&told(&error))).boxed(),
         }))
     }
 
@@ -262,7 +269,8 @@ impl S3 {
         let got = match self.within(key, 0, self.store.get_opts(path, GetOptions::default())).await? {
             Ok(got) => got,
             Err(error @ object_store::Error::PermissionDenied { .. }) => {
-                let error = format!("it is there, and may not be read to see whether it is the same: {}", told(&error));
+                let why = self.credentials.hide(&told(&error));
+                let error = format!("it is there, and may not be read to see whether it is the same: {why}");
                 return Err(ObjectError::Failed { place: self.address(key), error });
             }
             Err(error) => return Err(self.failed(key, &error)),
@@ -286,7 +294,7 @@ impl S3 {
     }
 
     fn failed(&self, key: &str, error: &object_store::Error) -> ObjectError {
-        ObjectError::Failed { place: self.address(key), error: told(error) }
+        ObjectError::Failed { place: self.address(key), error: self.credentials.hide(&told(error)) }
     }
 }
 

@@ -71,6 +71,19 @@ pub(super) async fn start(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<
     start_swap(inner, entry, running).await;
 }
 
+/// Runs one table of a generation that does not run.
+pub(super) async fn start_only(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, table: &'static str) {
+    let mut tasks = running.tasks.lock().await;
+    if tasks.is_some() {
+        return;
+    }
+    running.stop.send_replace(false);
+    let (inner, entry, running) = (inner.clone(), entry.clone(), running.clone());
+    let mut set = tokio::task::JoinSet::new();
+    set.spawn(async move { drive(&inner, &entry, &running, table).await });
+    *tasks = Some(set);
+}
+
 /// Tells the target to show this generation, if that is still to be done.
 pub(super) async fn start_swap(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>) {
     let live = entry.row().live;

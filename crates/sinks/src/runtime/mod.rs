@@ -326,6 +326,16 @@ impl Sinks {
             let _changing = entry.changing.lock().await;
             self.start_entry(&entry).await;
         }
+        // A trail that was taken out of the configuration has that as its last entry.
+        for entry in self.all().into_iter().filter(|entry| !entry.configured && !entry.row().paused) {
+            let sinks = self.clone();
+            tokio::spawn(async move {
+                let _changing = entry.changing.lock().await;
+                if let Err(error) = sinks.bring_last_entries(&entry).await {
+                    tracing::warn!(sink = entry.name, %error, "the trail does not have its last entries");
+                }
+            });
+        }
     }
 
     /// Lets the records of tables keep who asked for a change where an audit trail is made of them: before the first write of a client is

@@ -426,7 +426,7 @@ impl Sinks {
 
     /// Notes in the control stream what is about to be done. An audit trail that is to stop has it, and what was before it, if that does not
     /// take long.
-    async fn note(&self, entry: &Entry, change: Change) -> Result<(), SinkChangeError> {
+    async fn note(&self, entry: &Arc<Entry>, change: Change) -> Result<(), SinkChangeError> {
         let inner = &self.inner;
         let resource = format!("sink/{}", entry.name);
         let row = entry.row();
@@ -434,22 +434,48 @@ impl Sinks {
         let action = Action { name: change.name(), resource: &resource, before: Some(config.as_bytes()), after: None };
         let noted = inner.db.note_action(&action, &Caller::default()).await;
         noted.map_err(|error| SinkChangeError::Refused(error.to_string()))?;
-        if !matches!(change, Change::Pause | Change::Remove) || !is_to_run(entry) {
+        match change {
+            Change::Pause | Change::Remove if is_to_run(entry) => self.wait_for_last_entries(entry).await?,
+            // Nobody has told it of this yet.
+            Change::Remove => self.bring_last_entries(entry).await?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Lets an audit trail that does not run have what the control stream says up to now: that it stops, as a rule. Not for long.
+    pub(super) async fn bring_last_entries(&self, entry: &Arc<Entry>) -> Result<(), StoreError> {
+        let Some(running) = entry.running.lock().first().cloned() else { return Ok(()) };
+        if running.spec.kind != Kind::Audit {
             return Ok(());
         }
-        let running = entry.running.lock().first().cloned();
-        let control = running.and_then(|running| running.sources.lock().get(control::TABLE)?.consumer());
-        let Some(control) = control else { return Ok(()) };
-        let until = inner.context.clock.monotonic().plus(LAST_ENTRIES);
-        let mut changes = inner.context.changes();
+        drive::start_only(&self.inner, entry, &running, control::TABLE).await;
+        let brought = self.wait_for_last_entries(entry).await;
+        drive::stop(&running).await;
+        brought
+    }
+
+    /// Waits until an audit trail that runs has all of the control stream, or for as long as that may take.
+    async fn wait_for_last_entries(&self, entry: &Entry) -> Result<(), StoreError> {
+        let Some(running) = entry.running.lock().first().cloned() else { return Ok(()) };
+        if !running.spec.sources().iter().any(|table| table == control::TABLE) {
+            return Ok(());
+        }
+        let context = &self.inner.context;
+        let until = context.clock.monotonic().plus(LAST_ENTRIES);
+        let (mut changes, mut stop) = (context.changes(), running.stop.subscribe());
         loop {
             changes.borrow_and_update();
-            if control.is_drained().await? {
+            let control = running.sources.lock().get(control::TABLE).and_then(super::SourceRun::consumer);
+            if let Some(control) = control
+                && control.is_drained().await?
+            {
                 return Ok(());
             }
             tokio::select! {
                 _ = changes.changed() => {}
-                () = inner.context.timer.sleep_until(until) => return Ok(()),
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                () = context.timer.sleep_until(until) => return Ok(()),
             }
         }
     }

@@ -6,10 +6,13 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tailrace_core::ViewType;
@@ -46,13 +49,38 @@ pub struct Config {
 }
 
 /// One key that items are grouped by.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "group_by: each is a path, or a map with `path`, and perhaps `name` and `type`")]
+#[derive(Clone, Debug, PartialEq, JsonSchema)]
+#[schemars(untagged)]
 pub enum GroupBy {
     /// A path: a string, or what the source's key attribute of that name is.
     Path(String),
     /// A path and more.
     Typed(TypedGroupBy),
+}
+
+// By hand: of an untagged enum no error says which member is wrong.
+impl<'de> Deserialize<'de> for GroupBy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<GroupBy, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = GroupBy;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("in group_by a path, or a map with `path`, and perhaps `name` and `type`")
+            }
+
+            fn visit_str<E: de::Error>(self, path: &str) -> Result<GroupBy, E> {
+                Ok(GroupBy::Path(path.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<GroupBy, A::Error> {
+                TypedGroupBy::deserialize(MapAccessDeserializer::new(map)).map(GroupBy::Typed)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// A key that items are grouped by, in full.

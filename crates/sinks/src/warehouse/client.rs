@@ -13,6 +13,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::address::told;
 use super::dialect::Limits;
 use super::session::{Answer, Connector, Failure, Session};
+use crate::hidden::Hidden;
 
 /// How much later than the server a client gives up on a statement: the server knows what became of it.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
@@ -34,6 +35,8 @@ pub struct Server {
     beginning: String,
     /// For people.
     hosts: String,
+    /// What no error shows.
+    hidden: Hidden,
 }
 
 impl Server {
@@ -43,6 +46,7 @@ impl Server {
         limits: Limits,
         beginning: String,
         hosts: String,
+        hidden: Hidden,
     ) -> Server {
         settings
             .connect_timeout(limits.connect)
@@ -50,12 +54,13 @@ impl Server {
             .keepalives_idle(KEEPALIVE_IDLE)
             .keepalives_interval(KEEPALIVE_INTERVAL)
             .keepalives_retries(KEEPALIVE_RETRIES);
-        Server { settings, tls, limits, beginning, hosts }
+        Server { settings, tls, limits, beginning, hosts, hidden }
     }
 
     async fn open(&self) -> Result<Box<dyn Session>, Failure> {
-        let failed =
-            |error: tokio_postgres::Error| Failure::Lost(format!("{}: {}", self.hosts, failure(&error).text()));
+        let failed = |error: tokio_postgres::Error| {
+            Failure::Lost(format!("{}: {}", self.hosts, failure(&error, &self.hidden).text()))
+        };
         let (client, driver) = match &self.tls {
             None => {
                 let (client, connection) = self.settings.connect(NoTls).await.map_err(failed)?;
@@ -66,7 +71,7 @@ impl Server {
                 (client, tokio::spawn(connection.map(drop)))
             }
         };
-        let mut session = NetSession { client, driver, copies: HashMap::new() };
+        let mut session = NetSession { client, driver, copies: HashMap::new(), hidden: self.hidden.clone() };
         session.run(&self.beginning, self.limits.connect).await?;
         Ok(Box::new(session))
     }
@@ -84,6 +89,7 @@ struct NetSession {
     /// Moves bytes between the socket and the client. It ends with the session.
     driver: JoinHandle<()>,
     copies: HashMap<String, Statement>,
+    hidden: Hidden,
 }
 
 impl Drop for NetSession {
@@ -123,7 +129,7 @@ impl Session for NetSession {
     fn run<'a>(&'a mut self, sql: &'a str, limit: Duration) -> BoxFuture<'a, Result<Vec<Answer>, Failure>> {
         async move {
             let answered = tokio::time::timeout(limit + ANSWER_GRACE, self.client.simple_query(sql)).await;
-            let messages = answered.map_err(|_| late(limit))?.map_err(|error| failure(&error))?;
+            let messages = answered.map_err(|_| late(limit))?.map_err(|error| failure(&error, &self.hidden))?;
             let (mut answers, mut rows) = (Vec::new(), Vec::new());
             for message in messages {
                 match message {
@@ -144,7 +150,7 @@ impl Session for NetSession {
     fn copy<'a>(&'a mut self, sql: &'a str, rows: Bytes, limit: Duration) -> BoxFuture<'a, Result<u64, Failure>> {
         async move {
             let sent = tokio::time::timeout(limit + ANSWER_GRACE, self.send(sql, rows)).await;
-            sent.map_err(|_| late(limit))?.map_err(|error| failure(&error))
+            sent.map_err(|_| late(limit))?.map_err(|error| failure(&error, &self.hidden))
         }
         .boxed()
     }
@@ -158,12 +164,13 @@ fn late(limit: Duration) -> Failure {
     Failure::Late(format!("no answer within {} s", (limit + ANSWER_GRACE).as_secs()))
 }
 
-fn failure(error: &tokio_postgres::Error) -> Failure {
-    let Some(refusal) = error.as_db_error() else { return Failure::Lost(told(error)) };
+fn failure(error: &tokio_postgres::Error, hidden: &Hidden) -> Failure {
+    let Some(refusal) = error.as_db_error() else { return Failure::Lost(hidden.hide(&told(error))) };
     let mut text = refusal.message().to_owned();
     if let Some(detail) = refusal.detail() {
         text.push_str(&format!(" ({detail})"));
     }
+    let text = hidden.hide(&text);
     let code = refusal.code().code().to_owned();
     // The server ends the session with these.
     if matches!(code.as_str(), "57P01" | "57P02" | "57P03" | "57P05" | "25P03") {

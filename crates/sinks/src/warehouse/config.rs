@@ -11,6 +11,7 @@ use super::postgres::Postgres;
 use super::promoted::{GrammarError, Promoted};
 use super::redshift::{Access, CopySource, Redshift};
 use crate::gathering::{Gathering, GatheringError};
+use crate::hidden::Hidden;
 use crate::secret::Secret;
 use crate::sink::Bounds;
 
@@ -174,6 +175,13 @@ pub(super) struct Checked {
 }
 
 impl Config {
+    /// What no error of the database shows; `password` is the one that it is asked with.
+    pub(super) fn hidden(&self, password: Option<&[u8]>) -> Hidden {
+        let password = password.map(|password| String::from_utf8_lossy(password).into_owned());
+        let keys = self.staging.iter().flat_map(|staging| [&staging.secret_access_key, &staging.session_token]);
+        Hidden::new(password.into_iter().chain(keys.flatten().map(|key| key.expose().to_owned())))
+    }
+
     /// Looks at everything that can be looked at without the database and the source.
     ///
     /// # Errors

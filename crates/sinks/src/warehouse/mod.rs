@@ -156,7 +156,8 @@ impl Warehouse {
         let tls = tls::connector(mode, roots.as_deref())?;
         settings.ssl_mode(mode.negotiation());
         let beginning = dialect(checked.engine).session(&checked.limits);
-        let server = client::Server::new(settings, tls, checked.limits, beginning, checked.address.hosts());
+        let hidden = config.hidden(settings.get_password());
+        let server = client::Server::new(settings, tls, checked.limits, beginning, checked.address.hosts(), hidden);
         Warehouse::with(name, config, checked, Arc::new(server), stage)
     }
 

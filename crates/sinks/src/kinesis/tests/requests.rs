@@ -42,6 +42,15 @@ async fn a_request_is_signed_and_names_the_stream() {
     assert_eq!((flushed.bytes, flushed.rejected, flushed.stopped_at), (bytes as u64, vec![], None));
 }
 
+#[tokio::test]
+async fn a_token_that_the_service_repeats_is_not_shown() {
+    let text = r#"{"__type": "InvalidSignatureException", "message": "x-amz-security-token:token+of/hours== and token+of\/hours=="}"#;
+    let receiver = Receiver::start(move |_| Reply::body(400, text)).await;
+    let sink = sink(&receiver, &json!({"session_token": "token+of/hours=="}));
+    let error = sink.flush(flush(orders(1))).await.unwrap_err().to_string();
+    assert_eq!(error, "InvalidSignatureException: x-amz-security-token:*** and ***");
+}
+
 /// docs/spec/sinks.md 5, X: only what failed is sent again, and nothing newer of an item before it.
 #[tokio::test]
 async fn what_a_server_did_not_take_is_sent_again_alone_and_before_what_is_newer_of_its_item() {

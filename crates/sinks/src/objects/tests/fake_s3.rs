@@ -19,6 +19,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 
+/// The token of who asks. Whoever is refused reads it in the answer.
+const TOKEN: &str = "token+of/hours==";
+
 /// What goes wrong with a request that writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -76,7 +79,7 @@ impl FakeS3 {
 
     pub fn settings(&self) -> Value {
         json!({
-            "endpoint": format!("http://127.0.0.1:{}", self.port), "access_key_id": "id", "secret_access_key": "hidden",
+            "endpoint": format!("http://127.0.0.1:{}", self.port), "access_key_id": "id", "secret_access_key": "hidden", "session_token": TOKEN,
             "timeout_seconds": 5,
         })
     }
@@ -179,7 +182,8 @@ fn refusal(status: u16) -> Answer {
         503 => "SlowDown",
         _ => "InternalError",
     };
-    let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>Because.</Message></Error>");
+    let body =
+        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>Because of {TOKEN}.</Message></Error>");
     Response::builder().status(StatusCode::from_u16(status).unwrap()).body(Full::new(body.into())).unwrap()
 }
 

@@ -97,7 +97,7 @@ async fn errors_say_what_the_store_says_and_no_secret() {
     let place = Place::S3(fake);
     let writer = place.writer();
     let refused = put(&writer, "x", "one").await.unwrap_err();
-    assert_eq!(refused.to_string(), "s3://bucket/lake/x: AccessDenied: Because.");
+    assert_eq!(refused.to_string(), "s3://bucket/lake/x: AccessDenied: Because of ***.");
     let silent = put(&writer, "x", "one").await.unwrap_err();
     assert_eq!(silent, ObjectError::Timeout { place: "s3://bucket/lake/x".into(), after: Duration::from_secs(5) });
     let Place::S3(fake) = &place else { unreachable!() };
@@ -105,7 +105,7 @@ async fn errors_say_what_the_store_says_and_no_secret() {
     let unreadable = put(&writer, "x", "one").await.unwrap_err().to_string();
     assert_eq!(
         unreadable,
-        "s3://bucket/lake/x: it is there, and may not be read to see whether it is the same: AccessDenied: Because."
+        "s3://bucket/lake/x: it is there, and may not be read to see whether it is the same: AccessDenied: Because of ***."
     );
 }
 

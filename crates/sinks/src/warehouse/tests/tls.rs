@@ -106,3 +106,24 @@ async fn a_server_without_tls_is_talked_to_only_if_that_is_allowed() {
     let error = came("localhost", "&sslmode=require", None, false).await;
     assert!(error.contains("server does not support TLS"), "{error}");
 }
+
+/// A server that has understood the password may repeat it.
+#[tokio::test]
+async fn a_password_that_the_server_repeats_is_not_shown() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 1024]).unwrap();
+        // AuthenticationCleartextPassword, and what comes then: `p`, a length, the password, 0.
+        stream.write_all(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]).unwrap();
+        let mut answer = [0; 1024];
+        let length = stream.read(&mut answer).unwrap();
+        refuse(&mut stream, &format!("password \"{}\" is wrong", str::from_utf8(&answer[5..length - 1]).unwrap()));
+    });
+    let to = format!("postgres://u:s3cr3t%2Fpassword@127.0.0.1:{port}/d?sslmode=disable");
+    let sink = Warehouse::new("wh", serde_json::from_value(json!({"to": to})).unwrap(), None).unwrap();
+    let error = sink.prepare(source("2026-01-01T00:00:00.000")).await.unwrap_err().0;
+    server.join().unwrap();
+    assert_eq!(error, "127.0.0.1: password \"***\" is wrong");
+}
