@@ -4,6 +4,7 @@
 //!
 //! A life of the server is a runtime of its own, which is dropped where it stands; the store loses what it had not synced.
 
+mod compressor;
 mod index;
 mod retention;
 mod take_over;
