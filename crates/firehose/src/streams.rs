@@ -15,8 +15,9 @@ use tailrace_core::rng::Rng;
 use tailrace_core::{ApiError, EpochMs, ErrorCode, RecordNo, ShardNo};
 use tailrace_delivery::{Consumer, Context, Definition, Room, Rules, Source, Timer, add_needed};
 use tailrace_engine::streams::descriptor::Stream;
+use tailrace_engine::streams::hidden;
 use tailrace_engine::{Caller, Db, Pins, store_failure};
-use tailrace_store::keyspace::{DeliveryStreamKey, RequestKey, TransformedKey};
+use tailrace_store::keyspace::{RequestKey, TransformedKey};
 use tailrace_store::{Engine, StoreError};
 
 use crate::config::Config;
@@ -550,7 +551,8 @@ impl Inner {
         };
         let definition = Definition {
             id: consumer_id,
-            row: DeliveryStreamKey::key(&row.name),
+            // It goes with the commit that marks the stream as deleted, and its owners after it: nobody claims a shard between.
+            row: hidden::descriptor_key(row.stream),
             source: Source { stream: row.stream, partition_key: records::PARTITION.to_owned() },
             target: Arc::new(Door(Arc::new(delivery))),
             observer: Arc::clone(&entry.events) as _,
