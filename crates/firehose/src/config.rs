@@ -47,6 +47,8 @@ pub enum Kind {
     OpenSearch,
     /// An index of Elasticsearch: the same under an older name.
     Elasticsearch,
+    /// An index of OpenSearch Serverless.
+    OpenSearchServerless,
     /// A table of Redshift.
     Redshift,
 }
@@ -59,6 +61,7 @@ impl Kind {
             "HttpEndpoint" => Some(Kind::HttpEndpoint),
             "Amazonopensearchservice" => Some(Kind::OpenSearch),
             "Elasticsearch" => Some(Kind::Elasticsearch),
+            "AmazonOpenSearchServerless" => Some(Kind::OpenSearchServerless),
             "Redshift" => Some(Kind::Redshift),
             _ => None,
         }
@@ -71,12 +74,13 @@ impl Kind {
             Kind::HttpEndpoint => "HttpEndpoint",
             Kind::OpenSearch => "Amazonopensearchservice",
             Kind::Elasticsearch => "Elasticsearch",
+            Kind::OpenSearchServerless => "AmazonOpenSearchServerless",
             Kind::Redshift => "Redshift",
         }
     }
 
     fn is_index(self) -> bool {
-        matches!(self, Kind::OpenSearch | Kind::Elasticsearch)
+        matches!(self, Kind::OpenSearch | Kind::Elasticsearch | Kind::OpenSearchServerless)
     }
 }
 
@@ -220,6 +224,7 @@ pub fn read(config: &Config) -> Result<Destination, ConfigError> {
         Kind::S3 => of_bucket(&config.members),
         Kind::HttpEndpoint => endpoint::read(&config.members),
         kind @ (Kind::OpenSearch | Kind::Elasticsearch) => index::read(kind, &config.members),
+        Kind::OpenSearchServerless => index::read_collection(&config.members),
         Kind::Redshift => redshift::config::read(&config.members),
     }
 }
@@ -507,6 +512,7 @@ pub fn descriptions(config: &Config) -> Map<String, Value> {
         Kind::S3 => described(&config.members, true),
         Kind::HttpEndpoint => endpoint::described(&config.members),
         Kind::OpenSearch | Kind::Elasticsearch => index::described(&config.members),
+        Kind::OpenSearchServerless => index::described_collection(&config.members),
         Kind::Redshift => redshift::config::described(&config.members),
     };
     let mut all = Map::from_iter([(format!("{}DestinationDescription", config.kind.name()), shown)]);

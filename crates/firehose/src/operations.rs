@@ -172,7 +172,7 @@ fn destination(rest: &Map<String, Value>, end: &str) -> Result<Config, ApiError>
         (Some(kind), Some(members)) => Ok(Config { kind, members: members.clone() }),
         _ => Err(invalid(format!(
             "Tailrace does not deliver a delivery stream to {of}: ExtendedS3{end}, HttpEndpoint{end}, Amazonopensearchservice{end}, \
-             Elasticsearch{end} and Redshift{end} are supported, and sinks of tables have other targets (docs/sinks.md)"
+             AmazonOpenSearchServerless{end}, Elasticsearch{end} and Redshift{end} are supported, and sinks of tables have other targets (docs/sinks.md)"
         ))),
     }
 }

@@ -116,7 +116,7 @@ impl Row {
             Kind::S3 => 1,
             Kind::HttpEndpoint => 2,
             Kind::OpenSearch | Kind::Elasticsearch => 3,
-            Kind::Redshift => ROW_VERSION,
+            Kind::OpenSearchServerless | Kind::Redshift => ROW_VERSION,
         };
         (self.kind, self.destination) = (config.kind, config.members);
     }
