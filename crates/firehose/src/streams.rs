@@ -427,12 +427,20 @@ impl DeliveryStreams {
     /// # Errors
     /// ResourceNotFoundException, or the store's failure.
     pub(crate) async fn delete(&self, name: &str) -> Result<(), ApiError> {
-        let entry = self.entry(name)?;
+        let find = || self.0.entries.lock().get(name).cloned();
+        let not_found = || answer::not_found(name, self.account());
+        let entry = find().ok_or_else(not_found)?;
         let _changing = entry.changing.lock().await;
-        let mut row = self.still(&entry)?;
-        row.deleted = true;
-        // First: what cannot be deleted goes on.
-        self.store(&entry, row).await?;
+        if !find().is_some_and(|there| Arc::ptr_eq(&there, &entry)) {
+            return Err(not_found());
+        }
+        let mut row = entry.row();
+        // One that is marked was left there by a deletion that failed: this one goes on with it.
+        if !row.deleted {
+            row.deleted = true;
+            // First: what cannot be deleted goes on.
+            self.store(&entry, row).await?;
+        }
         self.0.stop(&entry).await;
         let stored = Arc::clone(&entry.stored.lock());
         self.0.clean(&stored).await.map_err(|error| store_failure(&error))?;

@@ -10,6 +10,7 @@ mod index;
 mod redshift;
 mod retention;
 mod take_over;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -128,7 +129,11 @@ impl World {
     }
 
     async fn streams(self: &Arc<World>) -> DeliveryStreams {
-        let store: Arc<dyn Engine> = self.store.clone();
+        self.streams_over(self.store.clone()).await
+    }
+
+    /// The same over a store that stands before the world's.
+    async fn streams_over(self: &Arc<World>, store: Arc<dyn Engine>) -> DeliveryStreams {
         let world = Arc::clone(self);
         let db = Db::open(store, self.clock.clone(), self.rng.clone(), Settings::default()).await.unwrap();
         DeliveryStreams::load(Dependencies {
