@@ -74,7 +74,7 @@ MEMBERS = {
     "UpdateKinesisStreamingDestinationInput": {"StreamArn": ("KinesisStreamArn", True)},
 }
 # What delivery streams cannot have here is refused by its name, whatever is in it.
-REFUSED = "Redshift Splunk AmazonOpenSearchServerless Snowflake Iceberg".split()
+REFUSED = "Splunk Snowflake Iceberg".split()
 SOURCES = "MSKSourceConfiguration DatabaseSourceConfiguration".split()
 FIREHOSE_MEMBERS = {
     "CreateDeliveryStreamInput": {

@@ -36,7 +36,7 @@ def test_every_operation_parameter_and_member_of_the_model_has_a_row():
     for name, operation in MODEL["operations"].items():
         told = [parameter for owner, of_row, _, _ in parameters if owner == name for parameter in of_row.split(", ")]
         assert sorted(told) == sorted(MODEL["shapes"][operation["input"]["shape"]]["members"]), name
-    kinds = tuple(f"{of}DestinationConfiguration" for of in ("ExtendedS3", "HttpEndpoint", "Amazonopensearchservice"))
+    kinds = tuple(f"{of}DestinationConfiguration" for of in ("ExtendedS3", "HttpEndpoint", "Amazonopensearchservice", "Redshift"))
     for kind, members in zip(kinds, destinations, strict=True):
         told = [member for of_row, _, _ in members for member in of_row.split(", ")]
         assert sorted(told) == sorted(MODEL["shapes"][kind]["members"]), kind

@@ -179,7 +179,7 @@ def test_what_a_stream_cannot_be_is_told(firehose, stream):
     none = refused(create, DeliveryStreamName=stream)
     assert none == ("InvalidArgumentException", "Exactly one destination configuration is supported for a Firehose")
     for arguments, part in [
-        ({"RedshiftDestinationConfiguration": {"RoleARN": ROLE}}, "does not deliver a delivery stream to Redshift"),
+        ({"SnowflakeDestinationConfiguration": {"RoleARN": ROLE}}, "does not deliver a delivery stream to Snowflake"),
         ({"SplunkDestinationConfiguration": {}}, "to Splunk"),
         ({"S3DestinationConfiguration": base, "ExtendedS3DestinationConfiguration": base}, "Exactly one destination"),
         ({"ExtendedS3DestinationConfiguration": {**base, "CompressionFormat": "ZIP"}}, "CompressionFormat ZIP"),
@@ -297,7 +297,7 @@ Resources:
               Parameters: [{ParameterName: LambdaArn, ParameterValue: !GetAtt Transform.Arn}]
   Elsewhere:
     Type: AWS::KinesisFirehose::DeliveryStream
-    Properties: {RedshiftDestinationConfiguration: {RoleARN: r}}
+    Properties: {SnowflakeDestinationConfiguration: {RoleARN: r}}
 """
 
 

@@ -147,6 +147,28 @@ def test_a_stream_is_made_described_and_changed(start, search):
         assert answer[0] == code and part in answer[1], answer
 
 
+def test_a_collection_is_an_index_without_periods(start, search):
+    """Spec: sinks.md 2.8, Serverless."""
+    server = start()
+    client = server.client("firehose")
+    asked = config(search, "collection")
+    asked["CollectionEndpoint"] = asked.pop("ClusterEndpoint")
+    del asked["IndexRotationPeriod"]
+    create(client, asked, "AmazonOpenSearchServerless")
+    put(client, '{"n": 1}', "no json")
+    wait_until(lambda: drained(server), "the flush", CAUGHT_UP_SECONDS_MAX)
+    assert [document["n"] for document in search.documents("collection").values()] == [1]
+    [key] = objects(server)
+    assert key.startswith("AmazonOpenSearchService-failed/20")
+    update = {"IndexName": "other"}
+    client.update_destination(
+        DeliveryStreamName="s", CurrentDeliveryStreamVersionId="1", DestinationId=DESTINATION, AmazonOpenSearchServerlessDestinationUpdate=update
+    )
+    [destination] = client.describe_delivery_stream(DeliveryStreamName="s")["DeliveryStreamDescription"]["Destinations"]
+    shown = destination["AmazonOpenSearchServerlessDestinationDescription"]
+    assert (shown["IndexName"], shown["CollectionEndpoint"], shown["S3BackupMode"]) == ("other", search.url, "FailedDocumentsOnly")
+
+
 def test_kills_and_outages_leave_each_acknowledged_record_once(start, search):
     """Spec: sinks.md 2.8, 9: kill -9 of the server, and of the cluster, while records come; afterwards each is one document."""
     server = start()

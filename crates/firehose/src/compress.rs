@@ -20,12 +20,20 @@ pub enum Compression {
     /// Snappy, as Hadoop has it.
     #[serde(rename = "HADOOP_SNAPPY")]
     HadoopSnappy,
+    /// A compressor that refuses all bytes, as none in memory does.
+    #[cfg(test)]
+    Broken,
 }
 
 impl Compression {
     /// Whether objects can be compressed so here.
     pub fn is_here(self) -> bool {
-        matches!(self, Compression::None | Compression::Gzip)
+        match self {
+            Compression::None | Compression::Gzip => true,
+            Compression::Zip | Compression::Snappy | Compression::HadoopSnappy => false,
+            #[cfg(test)]
+            Compression::Broken => true,
+        }
     }
 
     /// As requests spell it.
@@ -36,6 +44,8 @@ impl Compression {
             Compression::Zip => "ZIP",
             Compression::Snappy => "Snappy",
             Compression::HadoopSnappy => "HADOOP_SNAPPY",
+            #[cfg(test)]
+            Compression::Broken => "Broken",
         }
     }
 
@@ -47,6 +57,8 @@ impl Compression {
             Compression::Zip => ".zip",
             Compression::Snappy => ".snappy",
             Compression::HadoopSnappy => ".hsnappy",
+            #[cfg(test)]
+            Compression::Broken => ".broken",
         }
     }
 
@@ -61,9 +73,12 @@ impl Compression {
     /// Compresses.
     ///
     /// # Errors
-    /// The compressor's.
+    /// The compressor's; or there is none of this kind here, which no destination that was read has.
     pub fn of(self, bytes: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
-        let compression = if self == Compression::Gzip { encode::Compression::Gzip } else { encode::Compression::None };
-        encode::compress(bytes, compression)
+        match self {
+            Compression::None => Ok(bytes),
+            Compression::Gzip => encode::compress(bytes, encode::Compression::Gzip),
+            other => Err(EncodeError::Format(format!("nothing here compresses to {}", other.name()))),
+        }
     }
 }

@@ -1,6 +1,5 @@
-//! The destination of a delivery stream, as requests have it, and what is made of it; that of an HTTP endpoint is in `endpoint::config`, and
-//! that of an index in `index::config`.
-//! Source: the service model; docs/spec/sinks.md 2 and 8.
+//! The destination of a delivery stream, as requests have it, and what is made of it; that of an HTTP endpoint is in `endpoint::config`,
+//! that of an index in `index::config`, and that of a table in `redshift::config`. Source: the service model; docs/spec/sinks.md 2 and 8.
 //!
 //! What is stored is the request's own JSON, so that a description says again what was asked for; it is read and checked whole before it is
 //! stored, and again when a stream is started.
@@ -21,6 +20,7 @@ use crate::index::config as index;
 use crate::limits::{
     INTERVAL, INVOKE_BYTES, INVOKE_BYTES_RANGE, PARTITIONED_SIZE_MIB_MIN, RETRIES, RETRIES_MAX, RETRY, SIZE_MIB,
 };
+use crate::redshift::{self, Table};
 use crate::remote::Remote;
 
 /// Longest FileExtension. The model has 128; with the rest of a name it would be longer than what file systems take.
@@ -47,6 +47,10 @@ pub enum Kind {
     OpenSearch,
     /// An index of Elasticsearch: the same under an older name.
     Elasticsearch,
+    /// An index of OpenSearch Serverless.
+    OpenSearchServerless,
+    /// A table of Redshift.
+    Redshift,
 }
 
 impl Kind {
@@ -57,6 +61,8 @@ impl Kind {
             "HttpEndpoint" => Some(Kind::HttpEndpoint),
             "Amazonopensearchservice" => Some(Kind::OpenSearch),
             "Elasticsearch" => Some(Kind::Elasticsearch),
+            "AmazonOpenSearchServerless" => Some(Kind::OpenSearchServerless),
+            "Redshift" => Some(Kind::Redshift),
             _ => None,
         }
     }
@@ -68,15 +74,17 @@ impl Kind {
             Kind::HttpEndpoint => "HttpEndpoint",
             Kind::OpenSearch => "Amazonopensearchservice",
             Kind::Elasticsearch => "Elasticsearch",
+            Kind::OpenSearchServerless => "AmazonOpenSearchServerless",
+            Kind::Redshift => "Redshift",
         }
     }
 
     fn is_index(self) -> bool {
-        matches!(self, Kind::OpenSearch | Kind::Elasticsearch)
+        matches!(self, Kind::OpenSearch | Kind::Elasticsearch | Kind::OpenSearchServerless)
     }
 }
 
-/// A destination as it was asked for: the members of its configuration, in which there may be an access key.
+/// A destination as it was asked for: the members of its configuration, in which there may be an access key or a password.
 #[derive(Clone, PartialEq)]
 pub struct Config {
     /// What it is.
@@ -161,6 +169,8 @@ pub struct Destination {
     pub place: Place,
     /// Where they go elsewhere.
     pub remote: Option<Remote>,
+    /// What is loaded from the place.
+    pub table: Option<Table>,
     /// The names of what could not be processed.
     pub errors: Prefix,
     /// Where the records go as they came, too.
@@ -214,6 +224,8 @@ pub fn read(config: &Config) -> Result<Destination, ConfigError> {
         Kind::S3 => of_bucket(&config.members),
         Kind::HttpEndpoint => endpoint::read(&config.members),
         kind @ (Kind::OpenSearch | Kind::Elasticsearch) => index::read(kind, &config.members),
+        Kind::OpenSearchServerless => index::read_collection(&config.members),
+        Kind::Redshift => redshift::config::read(&config.members),
     }
 }
 
@@ -227,19 +239,38 @@ fn of_bucket(config: &Map<String, Value>) -> Result<Destination, ConfigError> {
     }
     let is_partitioned = config.dynamic_partitioning_configuration.is_some_and(Switch::is_on);
     let mut destination = Destination::new(&config, config.buffering_hints, is_partitioned)?;
-    destination.backup = match (config.s3_backup_mode.as_deref(), &config.s3_backup_configuration) {
-        (Some("Enabled"), Some(backup)) => {
-            buffering(backup.buffering_hints, false)?;
-            Some(place(backup)?)
-        }
-        (Some("Enabled"), None) => return wrong("S3BackupConfiguration must be given when S3BackupMode is Enabled."),
-        _ => None,
-    };
+    destination.backup = backup(config.s3_backup_mode.as_deref(), config.s3_backup_configuration.as_deref())?;
     for processor in config.processing_configuration.unwrap_or_default().processors() {
         destination.add(&processor)?;
     }
     destination.check_keys()?;
     Ok(destination)
+}
+
+/// Where records go as they came, beside their destination.
+pub(crate) fn backup(mode: Option<&str>, to: Option<&S3>) -> Result<Option<Place>, ConfigError> {
+    match (mode, to) {
+        (Some("Enabled"), Some(to)) => {
+            buffering(to.buffering_hints, false)?;
+            place(to).map(Some)
+        }
+        (Some("Enabled"), None) => wrong("S3BackupConfiguration must be given when S3BackupMode is Enabled."),
+        _ => Ok(None),
+    }
+}
+
+impl S3 {
+    /// How records are gathered for it.
+    pub(crate) fn buffering_hints(&self) -> Option<BufferingHints> {
+        self.buffering_hints
+    }
+
+    /// Its names are more than a prefix of records.
+    pub(crate) fn has_expressions(&self) -> bool {
+        let is_given = |text: &String| !text.is_empty();
+        self.prefix.as_ref().is_some_and(|prefix| prefix.contains("!{"))
+            || self.error_output_prefix.as_ref().is_some_and(is_given)
+    }
 }
 
 impl Switch {
@@ -350,6 +381,7 @@ impl Destination {
         Ok(Destination {
             place,
             remote: None,
+            table: None,
             errors,
             backup: None,
             bytes_max,
@@ -474,12 +506,14 @@ fn number<T: std::str::FromStr>(
     read.ok_or_else(|| ConfigError(format!("The parameter {name} cannot be {text:?}.")))
 }
 
-/// A destination as a description has it: with what applies where nothing was said, and without an access key.
+/// A destination as a description has it: with what applies where nothing was said, and without an access key or a password.
 pub fn descriptions(config: &Config) -> Map<String, Value> {
     let shown = match config.kind {
         Kind::S3 => described(&config.members, true),
         Kind::HttpEndpoint => endpoint::described(&config.members),
         Kind::OpenSearch | Kind::Elasticsearch => index::described(&config.members),
+        Kind::OpenSearchServerless => index::described_collection(&config.members),
+        Kind::Redshift => redshift::config::described(&config.members),
     };
     let mut all = Map::from_iter([(format!("{}DestinationDescription", config.kind.name()), shown)]);
     if config.kind == Kind::S3 {

@@ -1,4 +1,5 @@
-//! A delivery stream as a target of delivery: a flush becomes objects, or requests and objects beside them. Source: docs/spec/sinks.md 2.
+//! A delivery stream as a target of delivery: a flush becomes objects, which a table may be loaded from, or requests and objects beside them.
+//! Source: docs/spec/sinks.md 2.
 //!
 //! Invariants: names and bytes are a function of the flush, the version of the destination and what the function has made of the
 //! records, or its endpoint of them, all of which are durable: a flush that comes again puts the same again. Done is answered when every object
@@ -37,6 +38,8 @@ use crate::remote::{Sender, computed};
 use crate::transform::{Flush, NotYet, Transformer};
 use crate::uuid::uuid;
 
+/// The kind of the objects that hold records.
+const RECORDS: &str = "records";
 /// The type of the errors of records that could not be processed. Source: docs/spec/sinks.md 2.2.
 const PROCESSING_FAILED: &str = "processing-failed";
 /// Of those beyond the last partition. Source: docs/spec/sinks.md 2.3.
@@ -84,7 +87,7 @@ impl Target for Door {
 
 /// An object that is to be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Object {
+pub(crate) struct Object {
     bucket: String,
     key: String,
     body: Bytes,
@@ -93,7 +96,7 @@ struct Object {
 
 /// Why there is no object of records.
 #[derive(Debug, thiserror::Error)]
-enum NoObject {
+pub(crate) enum NoObject {
     /// What the records say makes no name: they are told of as failed, and the rest of the flush goes on.
     #[error("{0}")]
     Name(String),
@@ -151,16 +154,19 @@ impl Delivery {
                 self.put(destination, &work, errors).await?;
             }
         }
+        if let Some(table) = &destination.table {
+            self.load((destination, table), flush, &work, &mut patience).await?;
+        }
         Ok(Done::Done)
     }
 
-    /// Makes objects and puts them.
-    async fn put(
+    /// Makes objects and puts them: their names.
+    pub(crate) async fn put(
         self: &Arc<Self>,
         destination: &Arc<Destination>,
         work: &Arc<Work>,
         make: impl FnOnce(&Delivery, &Destination, &Work) -> Result<Vec<Object>, NoObject> + Send + 'static,
-    ) -> Result<(), NotYet> {
+    ) -> Result<Vec<String>, NotYet> {
         let (delivery, destination, work) = (Arc::clone(self), Arc::clone(destination), Arc::clone(work));
         let objects = computed(move || make(&delivery, &destination, &work)).await??;
         let mut writers: BTreeMap<String, ObjectWriter> = BTreeMap::new();
@@ -169,6 +175,7 @@ impl Delivery {
                 writers.insert(object.bucket.clone(), self.buckets.place(&object.bucket)?);
             }
         }
+        let names = objects.iter().map(|object| object.key.clone()).collect();
         let puts = objects.into_iter().map(|object| {
             let writer = writers[&object.bucket].clone();
             async move {
@@ -179,7 +186,8 @@ impl Delivery {
         });
         // As a list, so that the futures are of one type that can be sent.
         let puts: Vec<_> = puts.collect();
-        stream::iter(puts).buffer_unordered(PUTS_AT_ONCE).try_collect::<()>().await
+        stream::iter(puts).buffer_unordered(PUTS_AT_ONCE).try_collect::<()>().await?;
+        Ok(names)
     }
 
     /// The objects of a flush, but those of what is not taken where no bucket is. It computes.
@@ -227,7 +235,7 @@ impl Delivery {
             }
             let parts: Vec<&str> = keys.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]).collect();
             let oldest = work.oldest(indexes);
-            match self.object(&destination.place, ("records", &parts), oldest, keys, body, work) {
+            match self.object(&destination.place, (RECORDS, &parts), oldest, keys, body, work) {
                 Ok(object) => objects.push(object),
                 Err(NoObject::Name(text)) => {
                     errors.entry(PROCESSING_FAILED).or_default().extend(indexes.iter().map(|index| {
@@ -269,13 +277,23 @@ impl Delivery {
             serde_json::to_writer(&mut body, &line).map_err(|error| EncodeError::Format(error.to_string()))?;
             body.push(b'\n');
         }
-        let place = Place {
-            prefix: destination.errors.clone(),
-            compression: Compression::None,
-            extension: String::new(),
-            ..destination.place.clone()
-        };
-        self.object(&place, (kind, &[]), work.oldest(&indexes), &[], body, work)
+        self.object(&beside(destination), (kind, &[]), work.oldest(&indexes), &[], body, work)
+    }
+
+    /// An object that tells of the records of a flush that are delivered, where those of errors are.
+    pub(crate) fn told_of(
+        &self,
+        destination: &Destination,
+        kind: &str,
+        body: Vec<u8>,
+        work: &Work,
+    ) -> Result<Object, NoObject> {
+        self.object(&beside(destination), (kind, &[]), work.oldest_delivered(), &[], body, work)
+    }
+
+    /// The name of the object of the records of a flush that are delivered, where they are not parted.
+    pub(crate) fn records_name(&self, destination: &Destination, work: &Work) -> Result<String, NoObject> {
+        self.name(&destination.place, (RECORDS, &[]), work.oldest_delivered(), &[], work)
     }
 
     /// The values of the partition keys of a record, as they stand in a name: those that the prefix uses, in its order.
@@ -317,12 +335,28 @@ impl Delivery {
     fn object(
         &self,
         place: &Place,
-        (kind, parts): (&str, &[&str]),
+        of: (&str, &[&str]),
         oldest: EpochMs,
         keys: &[(String, String)],
         body: Vec<u8>,
         work: &Work,
     ) -> Result<Object, NoObject> {
+        Ok(Object {
+            bucket: place.bucket.clone(),
+            key: self.name(place, of, oldest, keys, work)?,
+            body: place.compression.of(body)?.into(),
+            content_type: place.compression.content_type(),
+        })
+    }
+
+    fn name(
+        &self,
+        place: &Place,
+        (kind, parts): (&str, &[&str]),
+        oldest: EpochMs,
+        keys: &[(String, String)],
+        work: &Work,
+    ) -> Result<String, NoObject> {
         // What tells this object from all others that there ever are.
         let mut digest = Sha256::new();
         digest.update(self.consumer.to_string());
@@ -341,12 +375,17 @@ impl Delivery {
         name_time().write(oldest, place.zone, &mut time);
         let key = joined(&prefix, &format!("{}-{}-{time}-{unique}{}", self.name, self.version, place.extension));
         check_key(&key).map_err(|error| NoObject::Name(error.to_string()))?;
-        Ok(Object {
-            bucket: place.bucket.clone(),
-            key,
-            body: place.compression.of(body)?.into(),
-            content_type: place.compression.content_type(),
-        })
+        Ok(key)
+    }
+}
+
+/// Where objects are that tell of records.
+fn beside(destination: &Destination) -> Place {
+    Place {
+        prefix: destination.errors.clone(),
+        compression: Compression::None,
+        extension: String::new(),
+        ..destination.place.clone()
     }
 }
 
@@ -366,6 +405,10 @@ impl Work {
             Some(Outcome::Ok { data, .. }) => data,
             _ => &self.sources[index].data,
         }
+    }
+
+    fn oldest_delivered(&self) -> EpochMs {
+        self.oldest(&self.deliverable().collect::<Vec<_>>())
     }
 
     fn oldest(&self, indexes: &[usize]) -> EpochMs {

@@ -1,19 +1,21 @@
-//! Delivery streams: what clients of Amazon Data Firehose put records into, and Tailrace brings to objects, an HTTP endpoint or an index.
+//! Delivery streams: what clients of Amazon Data Firehose put records into, and Tailrace brings to objects, an HTTP endpoint, an index or a
+//! table of Redshift.
 //!
 //! A delivery stream is a row and a stream of the log that no table has. A record is acknowledged when it is durably in the log;
 //! a consumer of `tailrace_delivery` gathers records into flushes by the stream's buffering hints, and brings each to its
-//! bucket (the module `deliver`), its endpoint (`endpoint`) or its index (`index`), through a function first where the stream has one (`transform`).
+//! bucket (the module `deliver`), its endpoint (`endpoint`), its index (`index`) or, by way of its bucket, its table (`redshift`), through a
+//! function first where the stream has one (`transform`).
 //!
 //! Invariants:
 //! - The bounds of a flush are durable before anything of it is sent, and what a function has made of its records is durable before it is
 //!   written: names and bytes of a flush that comes again are the same.
 //! - A record leaves the buffer when the objects that hold it, or tell of its failure, are there, or its endpoint, or the cluster of its
-//!   index, has said that it has it.
-//! - Only an access key's way to its endpoint shows it: no description, status, notice or error does.
+//!   index or of its table, has said that it has it.
+//! - Only an access key's way to its endpoint shows it, and a password's to its cluster: no description, status, notice or error does.
 //! - A stream that is deleted leaves nothing behind: neither rows nor records.
 //!
 //! What it does not know: connections, Lambda and where a bucket or a domain is. Doors ([`Functions`], [`Buckets`], [`Endpoints`],
-//! [`Clusters`]) lead there.
+//! [`Clusters`], [`Warehouses`]) lead there.
 
 mod answer;
 mod beside;
@@ -29,6 +31,7 @@ mod outcome;
 mod over;
 mod patience;
 mod records;
+mod redshift;
 mod remote;
 mod row;
 mod streams;
@@ -47,6 +50,7 @@ use tailrace_core::ErrorKind;
 use tailrace_sinks::objects::store::ObjectWriter;
 use tailrace_sinks::post::{Address, NoReply, Post, Poster, Reply};
 use tailrace_sinks::search::{Documents, Indexed};
+use tailrace_sinks::warehouse::load::{CopyCommand, LoadError, Login};
 
 pub use operations::{ensure, execute};
 pub use streams::{DeliveryStreams, Dependencies, Notice, Putter, StreamStatus};
@@ -149,4 +153,26 @@ pub trait Clusters: Send + Sync + 'static {
     /// # Errors
     /// Why there is no such cluster.
     fn index(&self, at: &ClusterAt, documents: Documents) -> BoxFuture<'static, Result<Vec<Indexed>, DoorError>>;
+}
+
+/// What a cluster is to load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// The cluster, and who asks it.
+    pub login: Login,
+    /// The table, and how the objects are read.
+    pub copy: CopyCommand,
+    /// In which the objects are read, where nothing else is configured.
+    pub role: String,
+    /// The address of the manifest that names them.
+    pub manifest: String,
+}
+
+/// Loads objects into clusters of Redshift.
+pub trait Warehouses: Send + Sync + 'static {
+    /// Loads once.
+    ///
+    /// # Errors
+    /// Why there is no such cluster; within, why it is not known to have loaded.
+    fn load(&self, load: Load) -> BoxFuture<'static, Result<Result<(), LoadError>, DoorError>>;
 }

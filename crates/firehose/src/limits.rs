@@ -53,6 +53,8 @@ pub const PART_DOCUMENTS_MAX: usize = 1_000;
 pub const PART_BYTES_MAX: usize = 5 << 20;
 /// How long what fails is sent again where nothing is said. Source: the API reference.
 pub const RETRY: Duration = Duration::from_secs(300);
+/// Of a load. Source: the API reference.
+pub const LOAD_RETRY: Duration = Duration::from_secs(3600);
 /// The first pause between; each of the others is twice the one before. Source: docs/spec/sinks.md 2.7.
 pub const PAUSE: Duration = Duration::from_secs(1);
 /// The longest of them. Source: docs/spec/sinks.md 2.7.

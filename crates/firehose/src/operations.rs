@@ -171,8 +171,8 @@ fn destination(rest: &Map<String, Value>, end: &str) -> Result<Config, ApiError>
     match (Kind::named(of), value.as_object()) {
         (Some(kind), Some(members)) => Ok(Config { kind, members: members.clone() }),
         _ => Err(invalid(format!(
-            "Tailrace does not deliver a delivery stream to {of}: ExtendedS3{end}, HttpEndpoint{end}, Amazonopensearchservice{end} and \
-             Elasticsearch{end} are supported, and sinks of tables have other targets (docs/sinks.md)"
+            "Tailrace does not deliver a delivery stream to {of}: ExtendedS3{end}, HttpEndpoint{end}, Amazonopensearchservice{end}, \
+             AmazonOpenSearchServerless{end}, Elasticsearch{end} and Redshift{end} are supported, and sinks of tables have other targets (docs/sinks.md)"
         ))),
     }
 }

@@ -1,4 +1,5 @@
-//! What is behind a delivery stream in the place of a bucket, and how it is tried: an HTTP endpoint (`endpoint`), or an index (`index`).
+//! What is behind a delivery stream in the place of a bucket, and how it is tried: an HTTP endpoint (`endpoint`), or an index (`index`). A
+//! table that is loaded from the bucket is tried in the same way (`redshift`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::limits::{FLUSH_RECORDS_MAX, PAUSE, PAUSE_MAX, PAUSE_SPREAD_PERCENT, R
 use crate::outcome::Failure;
 use crate::patience::Patience;
 use crate::transform::{Flush, NotYet};
-use crate::{Clusters, Endpoints};
+use crate::{Clusters, Endpoints, Warehouses};
 
 /// The type of the errors of records that an endpoint did not take. Source: docs/spec/sinks.md 2.2.
 const HTTP_ENDPOINT_FAILED: &str = "http-endpoint-failed";
@@ -76,6 +77,8 @@ pub struct Sender {
     pub endpoints: Arc<dyn Endpoints>,
     /// Sends documents to clusters.
     pub clusters: Arc<dyn Clusters>,
+    /// Has tables loaded.
+    pub warehouses: Arc<dyn Warehouses>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Waiting for a time of the clock.

@@ -18,9 +18,9 @@ use crate::config::{Config, Kind};
 
 /// The newest version of the stored form. A kind of destination has the version with which it came, so that no older program takes it for
 /// what it is not.
-const ROW_VERSION: u32 = 3;
+const ROW_VERSION: u32 = 4;
 
-/// A delivery stream's row. It may have an access key in it, so nothing shows it.
+/// A delivery stream's row. It may have an access key or a password in it, so nothing shows it.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     v: u32,
@@ -115,7 +115,8 @@ impl Row {
         self.v = match config.kind {
             Kind::S3 => 1,
             Kind::HttpEndpoint => 2,
-            Kind::OpenSearch | Kind::Elasticsearch => ROW_VERSION,
+            Kind::OpenSearch | Kind::Elasticsearch => 3,
+            Kind::OpenSearchServerless | Kind::Redshift => ROW_VERSION,
         };
         (self.kind, self.destination) = (config.kind, config.members);
     }

@@ -15,18 +15,20 @@ use tailrace_core::rng::Rng;
 use tailrace_core::{ApiError, EpochMs, ErrorCode, RecordNo, ShardNo};
 use tailrace_delivery::{Consumer, Context, Definition, Room, Rules, Source, Timer, add_needed};
 use tailrace_engine::streams::descriptor::Stream;
+use tailrace_engine::streams::hidden;
 use tailrace_engine::{Caller, Db, Pins, store_failure};
-use tailrace_store::keyspace::{DeliveryStreamKey, RequestKey, TransformedKey};
+use tailrace_store::keyspace::{RequestKey, TransformedKey};
 use tailrace_store::{Engine, StoreError};
 
 use crate::config::Config;
 use crate::deliver::{Delivery, Door};
 use crate::events::Events;
 use crate::limits::{FLUSH_RECORDS_MAX, STREAMS_MAX};
+use crate::redshift::Table;
 use crate::remote::{Remote, Sender};
 use crate::row::{self, NotMade, Row, Stored};
 use crate::transform::Transformer;
-use crate::{Buckets, Clusters, Endpoints, Functions, answer, beside, config, records};
+use crate::{Buckets, Clusters, Endpoints, Functions, Warehouses, answer, beside, config, records};
 
 /// What the names of the log's streams begin with; no table can have such a name.
 const LOG_NAME: &str = "$delivery/";
@@ -60,6 +62,8 @@ pub struct Dependencies {
     pub endpoints: Arc<dyn Endpoints>,
     /// Sends documents to clusters of OpenSearch.
     pub clusters: Arc<dyn Clusters>,
+    /// Has tables of Redshift loaded.
+    pub warehouses: Arc<dyn Warehouses>,
     /// Is told what happens; does not block.
     pub notices: Arc<dyn Fn(Notice) + Send + Sync>,
 }
@@ -72,7 +76,7 @@ pub struct StreamStatus {
     pub name: String,
     /// Its bucket; where records go elsewhere, that of what is not taken there.
     pub bucket: String,
-    /// The host of its HTTP endpoint, or its index.
+    /// The host of its HTTP endpoint, or its index, or its table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
     /// The version of its destination.
@@ -111,6 +115,7 @@ struct Inner {
     buckets: Arc<dyn Buckets>,
     endpoints: Arc<dyn Endpoints>,
     clusters: Arc<dyn Clusters>,
+    warehouses: Arc<dyn Warehouses>,
     notices: Arc<dyn Fn(Notice) + Send + Sync>,
     entries: Mutex<BTreeMap<String, Arc<Entry>>>,
     /// Streams are delivered.
@@ -147,7 +152,7 @@ impl DeliveryStreams {
     /// # Errors
     /// The store's.
     pub async fn load(dependencies: Dependencies) -> Result<DeliveryStreams, StoreError> {
-        let Dependencies { db, clock, timer, rng, room, functions, buckets, endpoints, clusters, notices } =
+        let Dependencies { db, clock, timer, rng, room, functions, buckets, endpoints, clusters, warehouses, notices } =
             dependencies;
         let context = Context::new(Arc::clone(db.store()), clock, timer, rng, room);
         let inner = Arc::new(Inner {
@@ -156,6 +161,7 @@ impl DeliveryStreams {
             buckets,
             endpoints,
             clusters,
+            warehouses,
             notices,
             entries: Mutex::default(),
             runs: AtomicBool::new(false),
@@ -229,9 +235,10 @@ impl DeliveryStreams {
             let row = entry.row();
             let destination = config::read(&row.config()).ok();
             let remote = destination.as_ref().and_then(|destination| destination.remote.as_ref());
+            let table = destination.as_ref().and_then(|destination| destination.table.as_ref());
             let mut status = StreamStatus {
                 name: row.name,
-                endpoint: remote.map(Remote::shown),
+                endpoint: remote.map(Remote::shown).or_else(|| table.map(Table::shown)),
                 bucket: destination.map(|destination| destination.place.bucket).unwrap_or_default(),
                 version: row.version,
                 drained: false,
@@ -420,12 +427,20 @@ impl DeliveryStreams {
     /// # Errors
     /// ResourceNotFoundException, or the store's failure.
     pub(crate) async fn delete(&self, name: &str) -> Result<(), ApiError> {
-        let entry = self.entry(name)?;
+        let find = || self.0.entries.lock().get(name).cloned();
+        let not_found = || answer::not_found(name, self.account());
+        let entry = find().ok_or_else(not_found)?;
         let _changing = entry.changing.lock().await;
-        let mut row = self.still(&entry)?;
-        row.deleted = true;
-        // First: what cannot be deleted goes on.
-        self.store(&entry, row).await?;
+        if !find().is_some_and(|there| Arc::ptr_eq(&there, &entry)) {
+            return Err(not_found());
+        }
+        let mut row = entry.row();
+        // One that is marked was left there by a deletion that failed: this one goes on with it.
+        if !row.deleted {
+            row.deleted = true;
+            // First: what cannot be deleted goes on.
+            self.store(&entry, row).await?;
+        }
         self.0.stop(&entry).await;
         let stored = Arc::clone(&entry.stored.lock());
         self.0.clean(&stored).await.map_err(|error| store_failure(&error))?;
@@ -541,6 +556,7 @@ impl Inner {
                 store: Arc::clone(&self.context.store),
                 endpoints: Arc::clone(&self.endpoints),
                 clusters: Arc::clone(&self.clusters),
+                warehouses: Arc::clone(&self.warehouses),
                 clock: Arc::clone(&self.context.clock),
                 timer: Arc::clone(&self.context.timer),
                 rng: Arc::clone(&self.context.rng),
@@ -550,7 +566,8 @@ impl Inner {
         };
         let definition = Definition {
             id: consumer_id,
-            row: DeliveryStreamKey::key(&row.name),
+            // It goes with the commit that marks the stream as deleted, and its owners after it: nobody claims a shard between.
+            row: hidden::descriptor_key(row.stream),
             source: Source { stream: row.stream, partition_key: records::PARTITION.to_owned() },
             target: Arc::new(Door(Arc::new(delivery))),
             observer: Arc::clone(&entry.events) as _,

@@ -4,9 +4,13 @@
 //!
 //! A life of the server is a runtime of its own, which is dropped where it stands; the store loses what it had not synced.
 
+mod compressor;
+mod functions;
 mod index;
+mod redshift;
 mod retention;
 mod take_over;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -73,6 +77,8 @@ struct World {
     requests: Mutex<Vec<Asked>>,
     /// The clusters.
     clusters: Mutex<index::Held>,
+    /// The loads that clusters of Redshift were asked for.
+    loads: Mutex<Vec<redshift::Asked>>,
     /// What is told to people.
     notices: Mutex<Vec<Notice>>,
 }
@@ -106,6 +112,7 @@ impl World {
             hold: take_over::Hold::default(),
             requests: Mutex::default(),
             clusters: Mutex::default(),
+            loads: Mutex::default(),
             notices: Mutex::default(),
         })
     }
@@ -122,7 +129,11 @@ impl World {
     }
 
     async fn streams(self: &Arc<World>) -> DeliveryStreams {
-        let store: Arc<dyn Engine> = self.store.clone();
+        self.streams_over(self.store.clone()).await
+    }
+
+    /// The same over a store that stands before the world's.
+    async fn streams_over(self: &Arc<World>, store: Arc<dyn Engine>) -> DeliveryStreams {
         let world = Arc::clone(self);
         let db = Db::open(store, self.clock.clone(), self.rng.clone(), Settings::default()).await.unwrap();
         DeliveryStreams::load(Dependencies {
@@ -135,6 +146,7 @@ impl World {
             buckets: Arc::new(Outside(Arc::clone(self))),
             endpoints: Arc::new(Outside(Arc::clone(self))),
             clusters: Arc::new(Outside(Arc::clone(self))),
+            warehouses: Arc::new(Outside(Arc::clone(self))),
             notices: Arc::new(move |notice| world.notices.lock().push(notice)),
         })
         .await
@@ -655,32 +667,6 @@ fn an_endpoint_that_fails_holds_up_no_change() {
     });
 }
 
-/// A stop has its patience once, however often the function is called for a flush, and each call is answered in time.
-#[test]
-fn a_stop_waits_once_for_a_flush() {
-    let directory = tempfile::tempdir().unwrap();
-    let world = World::new(directory.path(), 13);
-    runtime().block_on(async {
-        let streams = world.streams().await;
-        // Some fifteen calls for the one flush.
-        let hints = json!({"SizeInMBs": 128, "IntervalInSeconds": 900});
-        let mut processing = transforming("slow");
-        let size = json!({"ParameterName": "BufferSizeInMBs", "ParameterValue": "0.2"});
-        processing["Processors"][0]["Parameters"].as_array_mut().unwrap().push(size);
-        let config = json!({"BufferingHints": hints, "ProcessingConfiguration": processing});
-        call(&streams, "CreateDeliveryStream", destination(config)).await;
-        let texts: Vec<String> = (0..500).map(|n| format!("{n} {}", "x".repeat(1000))).collect();
-        for _ in 0..4 {
-            call(&streams, "PutRecordBatch", batch(&texts)).await;
-        }
-        streams.start().await;
-        world.hangs.notified().await;
-        streams.shutdown().await;
-    });
-    let answered = world.invocations.load(SeqCst);
-    assert!(answered < 1000, "{answered} of 2000 records were handed to the function before the stop was over");
-}
-
 #[test]
 fn a_function_that_fails_is_tried_again_and_then_its_records_are_errors() {
     let directory = tempfile::tempdir().unwrap();
@@ -765,34 +751,4 @@ fn an_updated_destination_is_that_of_the_records_that_follow() {
     assert_eq!(keys.len(), 2, "{keys:?}");
     assert!(keys[0].starts_with("lake/one/") && keys[0].contains("/clicks-1-"), "{keys:?}");
     assert!(keys[1].starts_with("lake/two/") && keys[1].contains("/clicks-2-") && keys[1].ends_with(".gz"), "{keys:?}");
-}
-
-/// Neither a new destination nor the end of the stream or of the server waits for a function that does not answer.
-#[test]
-fn a_function_that_never_answers_holds_up_no_change() {
-    let directory = tempfile::tempdir().unwrap();
-    let world = World::new(directory.path(), 11);
-    runtime().block_on(async {
-        let streams = world.streams().await;
-        streams.start().await;
-        let hanging = destination(json!({"ProcessingConfiguration": transforming("hangs")}));
-        call(&streams, "CreateDeliveryStream", hanging.clone()).await;
-        call(&streams, "PutRecordBatch", batch(&["a".to_owned()])).await;
-        world.hangs.notified().await;
-        let update = json!({"DeliveryStreamName": NAME, "CurrentDeliveryStreamVersionId": "1",
-            "DestinationId": "destinationId-000000000001",
-            "ExtendedS3DestinationUpdate": {"ProcessingConfiguration": {"Enabled": false}}});
-        call(&streams, "UpdateDestination", update).await;
-        drained(&streams).await;
-        call(&streams, "DeleteDeliveryStream", json!({"DeliveryStreamName": NAME})).await;
-        call(&streams, "CreateDeliveryStream", hanging).await;
-        call(&streams, "PutRecordBatch", batch(&["b".to_owned()])).await;
-        world.hangs.notified().await;
-        streams.shutdown().await;
-        assert_eq!(streams.status().await.unwrap().len(), 1);
-        streams.start().await;
-        world.hangs.notified().await;
-        call(&streams, "DeleteDeliveryStream", json!({"DeliveryStreamName": NAME})).await;
-    });
-    assert_eq!(world.objects().into_values().collect::<Vec<_>>(), [b"a"]);
 }

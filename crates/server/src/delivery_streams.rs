@@ -1,4 +1,4 @@
-//! The delivery streams of the server: the functions that transform their records, and where their buckets and domains are.
+//! The delivery streams of the server: the functions that transform their records, and where their buckets, domains and clusters are.
 //!
 //! ```yaml
 //! firehose:
@@ -6,12 +6,14 @@
 //!   s3: {endpoint: "http://localhost:9000"}
 //!   domains: {logs: "http://localhost:9200"}
 //!   opensearch: {endpoint: "https://localhost:9201", auth: {basic: {user: u, password: "${env:PASSWORD}"}}}
+//!   redshift: {"localhost:5439": {sslmode: disable}, "logs.x.eu-west-1.redshift.amazonaws.com": {iam_role: default}}
 //! ```
 //!
 //! A bucket is where `buckets` says; one that is not named is a bucket of S3 if `s3` is given, and otherwise a directory below the data
-//! directory, `buckets/NAME`. A domain is where `domains` says, by its name or its ARN; one that is not named is where `opensearch` says.
+//! directory, `buckets/NAME`. A domain is where `domains` says, by its name or its ARN; one that is not named is where `opensearch` says. A
+//! cluster of Redshift is where its address says; `redshift` says the rest, by its host and port, or its host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,7 +28,8 @@ use tailrace_core::clock::Clock;
 use tailrace_core::rng::Rng;
 use tailrace_engine::Db;
 use tailrace_firehose::{
-    Buckets, ClusterAt, Clusters, DeliveryStreams, Dependencies, DoorError, Functions, Invoked, Notice,
+    Buckets, ClusterAt, Clusters, DeliveryStreams, Dependencies, DoorError, Functions, Invoked, Load, Notice,
+    Warehouses,
 };
 use tailrace_mapping::{Invoked as Ran, Invoker, Room, Stopping, SystemTimer, Waits};
 use tailrace_sinks::objects::S3Config;
@@ -34,6 +37,7 @@ use tailrace_sinks::objects::store::{Destination, ObjectWriter, PlaceError};
 use tailrace_sinks::post::Poster;
 use tailrace_sinks::search::{Cluster, ClusterConfig, Documents, Indexed};
 use tailrace_sinks::spec::SpecError;
+use tailrace_sinks::warehouse::load::{LoadError, Loader, LoaderConfig, Login};
 use tailrace_store::StoreError;
 use tokio::sync::mpsc;
 
@@ -57,9 +61,16 @@ struct Configured {
     s3: Option<S3Config>,
     domains: BTreeMap<String, Domain>,
     opensearch: Option<ClusterConfig>,
+    redshift: BTreeMap<String, LoaderConfig>,
 }
 
 impl Configured {
+    /// What is said of the cluster of a login.
+    fn warehouse(&self, login: &Login) -> LoaderConfig {
+        let named = self.redshift.get(&format!("{}:{}", login.host, login.port));
+        named.or_else(|| self.redshift.get(&login.host)).cloned().unwrap_or_default()
+    }
+
     /// The cluster that a destination means.
     fn cluster(&self, at: &ClusterAt) -> Result<ClusterConfig, DoorError> {
         let named = match at {
@@ -137,6 +148,9 @@ pub fn check(document: &Value, base: &Path) -> Result<(), SpecError> {
     let all = configured.opensearch.iter().map(|cluster| ("opensearch".to_owned(), cluster));
     for (place, cluster) in domains.chain(all) {
         Cluster::new(cluster).map_err(|error| SpecError(format!("firehose.{place}: {error}")))?;
+    }
+    for (name, cluster) in &configured.redshift {
+        cluster.validate().map_err(|error| SpecError(format!("firehose.redshift.{name}: {error}")))?;
     }
     let places = Places::new(configured, base, Path::new("/"), |_| {});
     for name in places.configured.buckets.keys() {
@@ -243,6 +257,40 @@ impl Clusters for Domains {
     }
 }
 
+/// Clusters of Redshift.
+struct Loaders {
+    configured: Configured,
+    /// Those that were asked for last, each with its login: the certificates of the system are many files.
+    known: Arc<Mutex<VecDeque<(Login, Loader)>>>,
+}
+
+impl Warehouses for Loaders {
+    fn load(&self, load: Load) -> BoxFuture<'static, Result<Result<(), LoadError>, DoorError>> {
+        let Load { login, copy, role, manifest } = load;
+        let (config, known) = (self.configured.warehouse(&login), Arc::clone(&self.known));
+        let there = known.lock().iter().find(|(other, _)| *other == login).map(|(_, loader)| loader.clone());
+        async move {
+            let loader = match there {
+                Some(loader) => loader,
+                None => {
+                    let of = login.clone();
+                    let made = tokio::task::spawn_blocking(move || Loader::new(&of, &config)).await;
+                    let made = made.map_err(|error| DoorError::NotNow(error.to_string()))?;
+                    let loader = made.map_err(|error| DoorError::Setting(error.to_string()))?;
+                    let mut known = known.lock();
+                    if known.len() >= CLUSTERS_MAX {
+                        known.pop_front();
+                    }
+                    known.push_back((login, loader.clone()));
+                    loader
+                }
+            };
+            Ok(loader.load(&copy, &role, &manifest).await)
+        }
+        .boxed()
+    }
+}
+
 /// Runs the functions of the server.
 struct Runner {
     functions: Arc<tailrace_lambda::Functions>,
@@ -301,6 +349,7 @@ pub async fn load(
             region: settings.region.clone(),
             account: settings.account_id.clone(),
         }),
+        warehouses: Arc::new(Loaders { configured: configured.clone(), known: Arc::default() }),
         clusters: Arc::new(Domains { configured: configured.clone(), clusters: Arc::default() }),
         buckets: Arc::new(Places::new(configured, base, data_dir, tell)),
         endpoints: Arc::new(Poster::default()),
@@ -313,6 +362,7 @@ pub async fn load(
 mod tests {
     use serde_json::json;
     use tailrace_core::ErrorKind;
+    use tailrace_sinks::secret::Secret;
 
     use super::*;
 
@@ -372,6 +422,21 @@ mod tests {
         assert!(error.contains("where the domain arn:aws:es:r:1:domain/logs is: firehose.domains"), "{error}");
     }
 
+    /// An access key is shown to a cluster that is named, and to no other, whose address a client gave.
+    #[test]
+    fn what_is_said_of_a_cluster_is_found_by_its_host_and_port() {
+        let keys = json!({"access_key_id": "AKIA", "secret_access_key": "hunter2"});
+        let document = json!({"redshift": {"a": keys, "a:1": {"iam_role": "default"}}});
+        let all = configured(&document, Path::new("")).unwrap();
+        for (host, port, has_keys, role) in
+            [("a", 5439, true, None), ("a", 1, false, Some("default")), ("b", 5439, false, None)]
+        {
+            let (database, user, password) = ("d".to_owned(), "u".to_owned(), Secret::new("p"));
+            let found = all.warehouse(&Login { host: host.to_owned(), port, database, user, password });
+            assert_eq!((found.access_key_id.is_some(), found.iam_role.as_deref()), (has_keys, role), "{host}:{port}");
+        }
+    }
+
     #[test]
     fn what_is_wrong_is_named() {
         for (document, part) in [
@@ -381,6 +446,8 @@ mod tests {
             (json!({"domains": {"a": "localhost:9200"}}), "firehose.domains.a: endpoint: an address begins with"),
             (json!({"domains": {"a": {"endpoint": "http://h", "aut": 1}}}), "unknown field `aut`"),
             (json!({"opensearch": {"endpoint": "http://u:p@h"}}), "firehose.opensearch: endpoint: user and password"),
+            (json!({"redshift": {"a": {"at": "x"}}}), "firehose.redshift.a: `at` is host:port"),
+            (json!({"redshift": {"a": {"rol": "x"}}}), "unknown field `rol`"),
             (json!({"s3": {"timeout_seconds": "${env:PATH}"}}), "invalid type: string \"${env:PATH}\""),
             (json!({"s3": {"secret_access_key": "${env:TAILRACE_NO_SUCH}"}}), "no variable TAILRACE_NO_SUCH"),
         ] {

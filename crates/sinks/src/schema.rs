@@ -74,6 +74,7 @@ pub fn schema() -> Value {
     ]});
     let cluster = generator.subschema_for::<search::ClusterConfig>();
     let domain = json!({"anyOf": [{"type": "string"}, cluster]});
+    let loader = generator.subschema_for::<warehouse::load::LoaderConfig>();
     // What each destination says itself is not said there.
     let mut kinesis = kinesis::Config::json_schema(&mut generator).to_value();
     kinesis["description"] = "Where Kinesis is, for the destinations of tables".into();
@@ -99,12 +100,13 @@ pub fn schema() -> Value {
             "propertyNames": {"pattern": format!("^[A-Za-z0-9_.-]{{1,{SINK_NAME_BYTES_MAX}}}$")},
             "additionalProperties": {"$ref": "#/$defs/Sink"},
         }, "firehose": {
-            "description": "Where the buckets and the OpenSearch domains of delivery streams are",
+            "description": "Where the buckets, the OpenSearch domains and the Redshift clusters of delivery streams are",
             "type": ["object", "null"],
             "additionalProperties": false,
             "properties": {
                 "buckets": {"type": "object", "additionalProperties": place}, "s3": s3,
                 "domains": {"type": "object", "additionalProperties": domain}, "opensearch": cluster,
+                "redshift": {"type": "object", "additionalProperties": loader},
             },
         }, "kinesis": kinesis},
         "$defs": definitions,

@@ -1,5 +1,6 @@
-//! `AmazonopensearchserviceDestinationConfiguration` and `ElasticsearchDestinationConfiguration`, which have the same members: what is read of
-//! them, and what is told. Source: the service model; docs/spec/sinks.md 2.8.
+//! `AmazonopensearchserviceDestinationConfiguration` and `ElasticsearchDestinationConfiguration`, which have the same members, and
+//! `AmazonOpenSearchServerlessDestinationConfiguration`, which has some of them: what is read of them, and what is told. Source: the service
+//! model; docs/spec/sinks.md 2.8.
 
 use std::time::Duration;
 
@@ -38,6 +39,19 @@ struct Search {
     document_id_options: Option<DocumentIdOptions>,
 }
 
+/// The configuration of Serverless.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Collection {
+    collection_endpoint: Option<String>,
+    index_name: String,
+    buffering_hints: Option<BufferingHints>,
+    retry_options: Option<RetryOptions>,
+    s3_backup_mode: Option<String>,
+    s3_configuration: S3,
+    processing_configuration: Option<Processing>,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct DocumentIdOptions {
@@ -51,14 +65,8 @@ struct DocumentIdOptions {
 pub fn read(kind: Kind, members: &Map<String, Value>) -> Result<Destination, ConfigError> {
     let config: Search = serde_json::from_value(Value::Object(members.clone()))
         .map_err(|error| ConfigError(format!("{}DestinationConfiguration: {error}", kind.name())))?;
-    let mut destination = Destination::new(&config.s3_configuration, config.buffering_hints, false)?;
-    if config.s3_backup_mode.as_deref() == Some("AllDocuments") {
-        destination.backup = Some(destination.place.clone());
-    }
-    destination.add_function(config.processing_configuration, "an index")?;
-    destination.check_keys()?;
-    let name = config.index_name;
-    check_index_name(&name).map_err(|error| ConfigError(format!("IndexName: {error}")))?;
+    let around = (config.buffering_hints, config.s3_backup_mode, config.processing_configuration);
+    let (mut destination, name) = around_index(&config.s3_configuration, around, config.index_name)?;
     let ids = config.document_id_options.unwrap_or_default().default_document_id_format;
     let retry = config.retry_options.unwrap_or_default().duration_in_seconds;
     destination.remote = Some(Remote::Index(Index {
@@ -71,6 +79,52 @@ pub fn read(kind: Kind, members: &Map<String, Value>) -> Result<Destination, Con
         error_type: if kind == Kind::Elasticsearch { ELASTICSEARCH_FAILED } else { OPENSEARCH_FAILED },
     }));
     Ok(destination)
+}
+
+/// Reads a destination of Serverless.
+///
+/// # Errors
+/// What it cannot have.
+pub fn read_collection(members: &Map<String, Value>) -> Result<Destination, ConfigError> {
+    let config: Collection = serde_json::from_value(Value::Object(members.clone()))
+        .map_err(|error| ConfigError(format!("AmazonOpenSearchServerlessDestinationConfiguration: {error}")))?;
+    let around = (config.buffering_hints, config.s3_backup_mode, config.processing_configuration);
+    let (mut destination, name) = around_index(&config.s3_configuration, around, config.index_name)?;
+    let Some(endpoint) = config.collection_endpoint else { return wrong("CollectionEndpoint must be given.") };
+    let retry = config.retry_options.unwrap_or_default().duration_in_seconds;
+    destination.remote = Some(Remote::Index(Index {
+        at: endpoint_at(endpoint, "CollectionEndpoint")?,
+        name,
+        rotation: Rotation::NoRotation,
+        kind: None,
+        // A collection of time series takes none from others.
+        has_ids: false,
+        retry: retry.map_or(RETRY, Duration::from_secs),
+        error_type: OPENSEARCH_FAILED,
+    }));
+    Ok(destination)
+}
+
+/// What is around an index, and its name.
+fn around_index(
+    s3: &S3,
+    (hints, backup, processing): (Option<BufferingHints>, Option<String>, Option<Processing>),
+    name: String,
+) -> Result<(Destination, String), ConfigError> {
+    let mut destination = Destination::new(s3, hints, false)?;
+    if backup.as_deref() == Some("AllDocuments") {
+        destination.backup = Some(destination.place.clone());
+    }
+    destination.add_function(processing, "an index")?;
+    destination.check_keys()?;
+    check_index_name(&name).map_err(|error| ConfigError(format!("IndexName: {error}")))?;
+    Ok((destination, name))
+}
+
+fn endpoint_at(endpoint: String, member: &str) -> Result<ClusterAt, ConfigError> {
+    let checked = ClusterConfig::at(&endpoint).validate();
+    checked.map_err(|error| ConfigError(format!("{member}: {error}")))?;
+    Ok(ClusterAt::Endpoint(endpoint))
 }
 
 fn at(domain_arn: Option<String>, endpoint: Option<String>) -> Result<ClusterAt, ConfigError> {
@@ -89,13 +143,19 @@ fn at(domain_arn: Option<String>, endpoint: Option<String>) -> Result<ClusterAt,
             let name = domain.to_owned();
             Ok(ClusterAt::Domain { arn, name })
         }
-        (None, Some(endpoint)) => {
-            let checked = ClusterConfig::at(&endpoint).validate();
-            checked.map_err(|error| ConfigError(format!("ClusterEndpoint: {error}")))?;
-            Ok(ClusterAt::Endpoint(endpoint))
-        }
+        (None, Some(endpoint)) => endpoint_at(endpoint, "ClusterEndpoint"),
         _ => wrong("Exactly one of DomainARN and ClusterEndpoint must be given."),
     }
+}
+
+/// The description of one of Serverless.
+pub fn described_collection(members: &Map<String, Value>) -> Value {
+    let mut members = members.clone();
+    if let Some(vpc) = members.remove("VpcConfiguration") {
+        members.insert("VpcConfigurationDescription".to_owned(), vpc);
+    }
+    config::or(&mut members, "S3BackupMode", json!("FailedDocumentsOnly"));
+    config::described_beside(members, &["CollectionEndpoint", "IndexName", "VpcConfigurationDescription"])
 }
 
 /// The description.
@@ -196,6 +256,50 @@ mod tests {
             name: "logs".to_owned(),
         };
         assert_eq!(index(arn("arn:aws:es:us-east-1:000000000000:domain/logs")).at, at);
+    }
+
+    /// docs/spec/sinks.md 2.8: a collection has one index, and gives ids itself.
+    #[test]
+    fn a_collection_is_an_index_without_periods_and_ids() {
+        let mut members = with(
+            json!({"CollectionEndpoint": "https://x.us-east-1.aoss.amazonaws.com", "S3BackupMode": "AllDocuments"}),
+        );
+        members.remove("ClusterEndpoint");
+        let destination = read_collection(&members).unwrap();
+        assert_eq!(destination.backup.as_ref().unwrap().bucket, "lake");
+        let expected = Index {
+            at: ClusterAt::Endpoint("https://x.us-east-1.aoss.amazonaws.com".to_owned()),
+            name: "clicks".to_owned(),
+            rotation: Rotation::NoRotation,
+            kind: None,
+            has_ids: false,
+            retry: Duration::from_secs(300),
+            error_type: "AmazonOpenSearchService-failed",
+        };
+        assert_eq!(destination.remote, Some(Remote::Index(expected)));
+        let shown = described_collection(&members);
+        let names: Vec<&str> = shown.as_object().unwrap().keys().map(String::as_str).collect();
+        let expected = [
+            "BufferingHints",
+            "CloudWatchLoggingOptions",
+            "CollectionEndpoint",
+            "IndexName",
+            "RetryOptions",
+            "RoleARN",
+            "S3BackupMode",
+            "S3DestinationDescription",
+        ];
+        assert_eq!(names, expected);
+        for (name, value, part) in [
+            ("CollectionEndpoint", json!(null), "CollectionEndpoint must be given"),
+            ("CollectionEndpoint", json!("ftp://x"), "CollectionEndpoint: endpoint: an address begins with"),
+            ("IndexName", json!("Clicks"), "IndexName: "),
+        ] {
+            let mut wrong = members.clone();
+            wrong.insert(name.to_owned(), value);
+            let error = read_collection(&wrong).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

@@ -97,6 +97,37 @@ fn a_stream_that_another_server_deletes_leaves_no_rows_behind() {
     }
 }
 
+/// A server that has seen the stream before it was deleted, and begins behind that, leaves nothing that nobody removes.
+#[test]
+fn a_stream_that_is_marked_as_deleted_is_claimed_by_nobody() {
+    for numbers in Numbers::ALL {
+        let directory = tempfile::tempdir().unwrap();
+        let world = World::over(directory.path(), 5, numbers);
+        runtime().block_on(async {
+            let streams = world.streams().await;
+            call(&streams, "CreateDeliveryStream", destination(json!({}))).await;
+            call(&streams, "PutRecordBatch", batch(&["a".to_owned()])).await;
+            let store: &dyn Engine = world.store.as_ref();
+            let seen = row::all(store).await.unwrap().pop().unwrap();
+            let mut deleted = seen.row.clone();
+            deleted.deleted = true;
+            // The shard is still there for whoever looks; whoever claims it does so behind the mark.
+            world.store.hold_syncs(true);
+            let lift = async {
+                streams.start().await;
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                world.store.hold_syncs(false);
+            };
+            let (marked, ()) = tokio::join!(row::change(store, &seen, deleted), lift);
+            assert!(marked.unwrap().is_some());
+            streams.shutdown().await;
+            assert_eq!(world.rows(KeyKind::Owner).await, 0, "{numbers:?}");
+        });
+    }
+}
+
 async fn make(store: &dyn Engine, name: &str, rows_max: usize) -> Result<Stored, NotMade> {
     let config = Config { kind: Kind::S3, members: serde_json::Map::new() };
     let row = Row::new(name, config, format!("uuid of {name}"), EpochMs(1));

@@ -10,7 +10,7 @@ use tailrace_core::limits::THROTTLE_MESSAGES_MAX;
 
 use super::address::{Destination, Mailer};
 use super::signature::SigningKey;
-use crate::aws::{Access, settings};
+use crate::aws::settings::{SettingsError, with_access};
 use crate::secret::Secret;
 
 /// Records of a flush where each has a message of its own. Our reason: a crash in the midst of a flush sends all of it again.
@@ -30,63 +30,47 @@ pub const SECRETS_MAX: usize = 8;
 /// Most addresses of a mail.
 pub const RECIPIENTS_MAX: usize = 100;
 
-/// The settings.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// `webhook+https://host/path`, `smtp://host`, `smtps://host`, `sns:ARN`, `sqs:URL` or `sqs:ARN`.
-    pub to: String,
-    /// How values stand in the payload.
-    #[serde(default)]
-    #[schemars(schema_with = "crate::schema::value_form")]
-    pub values: Values,
-    /// The template of the subject of a mail, or of an SNS message.
-    pub subject: Option<String>,
-    /// The template of the text; without one the payload is JSON, and the text of a mail lists the changes.
-    pub body: Option<String>,
-    /// The template of a mail's text in HTML, beside the plain one.
-    pub html: Option<String>,
-    /// `Content-Type` of what `body` makes, to a web address.
-    pub content_type: Option<String>,
-    /// Further headers of a request.
-    #[serde(default)]
-    pub headers: BTreeMap<String, Secret>,
-    /// What requests are signed with: one, or several while they change.
-    #[serde(default, deserialize_with = "one_or_several")]
-    #[schemars(schema_with = "crate::schema::one_or_several")]
-    pub secrets: Vec<Secret>,
-    /// Who a mail is from and for.
-    pub mail: Option<MailConfig>,
-    /// How the sink shows a mail server who it is.
-    pub auth: Option<Auth>,
-    /// Whether a connection to a mail server is encrypted after it was made; `smtps` is from the beginning.
-    pub tls: Option<StartTls>,
-    /// Where SNS or SQS is, if not at AWS.
-    pub endpoint: Option<String>,
-    /// The region that requests are signed for, if the address does not say it.
-    pub region: Option<String>,
-    /// The access key; without one, that of the environment or of the machine.
-    pub access_key_id: Option<Secret>,
-    /// Its secret.
-    pub secret_access_key: Option<Secret>,
-    /// The token of temporary ones.
-    pub session_token: Option<Secret>,
-    /// The certificates of the authorities that are trusted instead of the system's, PEM.
-    pub ca: Option<String>,
-    /// How long a request, or a mail, may take, seconds.
-    #[serde(default = "settings::timeout_seconds")]
-    pub timeout_seconds: u64,
-    /// How long a connection may take to be made, seconds.
-    #[serde(default = "settings::connect_timeout_seconds")]
-    pub connect_timeout_seconds: u64,
-    /// Several records a message.
-    pub digest: Option<Digest>,
-    /// How many messages at most.
-    pub throttle: Option<Throttle>,
-    /// Requests of one flush at a time.
-    pub concurrency: Option<usize>,
-    /// After how many tries of this process a message is parked; nothing: never.
-    pub tries_max: Option<u32>,
+with_access! {
+    /// The settings.
+    #[derive(Clone, Debug, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct Config {
+        /// `webhook+https://host/path`, `smtp://host`, `smtps://host`, `sns:ARN`, `sqs:URL` or `sqs:ARN`.
+        pub to: String,
+        /// How values stand in the payload.
+        #[serde(default)]
+        #[schemars(schema_with = "crate::schema::value_form")]
+        pub values: Values,
+        /// The template of the subject of a mail, or of an SNS message.
+        pub subject: Option<String>,
+        /// The template of the text; without one the payload is JSON, and the text of a mail lists the changes.
+        pub body: Option<String>,
+        /// The template of a mail's text in HTML, beside the plain one.
+        pub html: Option<String>,
+        /// `Content-Type` of what `body` makes, to a web address.
+        pub content_type: Option<String>,
+        /// Further headers of a request.
+        #[serde(default)]
+        pub headers: BTreeMap<String, Secret>,
+        /// What requests are signed with: one, or several while they change.
+        #[serde(default, deserialize_with = "one_or_several")]
+        #[schemars(schema_with = "crate::schema::one_or_several")]
+        pub secrets: Vec<Secret>,
+        /// Who a mail is from and for.
+        pub mail: Option<MailConfig>,
+        /// How the sink shows a mail server who it is.
+        pub auth: Option<Auth>,
+        /// Whether a connection to a mail server is encrypted after it was made; `smtps` is from the beginning.
+        pub tls: Option<StartTls>,
+        /// Several records a message.
+        pub digest: Option<Digest>,
+        /// How many messages at most.
+        pub throttle: Option<Throttle>,
+        /// Requests of one flush at a time.
+        pub concurrency: Option<usize>,
+        /// After how many tries of this process a message is parked; nothing: never.
+        pub tries_max: Option<u32>,
+    }
 }
 
 /// How values stand in a payload: without types unless something else is said.
@@ -169,6 +153,12 @@ pub struct Throttle {
 #[error("{0}")]
 pub struct ConfigError(pub String);
 
+impl From<SettingsError> for ConfigError {
+    fn from(error: SettingsError) -> ConfigError {
+        ConfigError(error.to_string())
+    }
+}
+
 fn digest_seconds() -> u64 {
     60
 }
@@ -225,19 +215,6 @@ impl Config {
     /// How long a connection may take to be made.
     pub(super) fn connect_timeout(&self) -> Duration {
         Duration::from_secs(self.connect_timeout_seconds)
-    }
-
-    /// How SNS or SQS is reached.
-    pub(super) fn access(&self) -> Result<Access<'_>, ConfigError> {
-        let given = settings::Given {
-            ca: self.ca.as_deref(),
-            timeout_seconds: self.timeout_seconds,
-            connect_timeout_seconds: self.connect_timeout_seconds,
-            access_key_id: self.access_key_id.as_ref(),
-            secret_access_key: self.secret_access_key.as_ref(),
-            session_token: self.session_token.as_ref(),
-        };
-        given.access().map_err(ConfigError)
     }
 
     /// What requests are signed with.
@@ -316,7 +293,8 @@ impl Config {
         if self.secrets.len() > SECRETS_MAX {
             return wrong(&format!("secrets are {SECRETS_MAX} at most"));
         }
-        self.access().map(drop)
+        self.access()?;
+        Ok(())
     }
 
     fn check_mail(&self, mailer: &Mailer, mail: &MailConfig) -> Result<(), ConfigError> {

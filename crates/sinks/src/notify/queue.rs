@@ -15,7 +15,7 @@ use super::address;
 use super::config::{Config, ConfigError};
 use super::http;
 use super::message::{Content, Message};
-use crate::aws::{Answer, Service, content_type};
+use crate::aws::{Answer, Service, Unanswered, content_type};
 
 /// Messages of a request.
 pub(super) const BATCH_MAX: usize = 10;
@@ -62,10 +62,36 @@ struct Outcomes {
     failed: Vec<Failed>,
 }
 
-/// A request was refused as a whole.
-struct Refused {
-    code: String,
-    text: String,
+/// None of the messages of a request is known to be taken.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum NotTaken {
+    /// The service refuses the request as a whole, and has nothing of it.
+    #[error("{code}: {message}")]
+    Refused {
+        /// Its word for why.
+        code: String,
+        /// For people.
+        message: String,
+    },
+    /// There is no answer, or none that tells: nobody knows what was done.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+impl NotTaken {
+    /// Whether one of the messages is to blame, whenever it comes.
+    fn is_of_a_message(&self) -> bool {
+        match self {
+            NotTaken::Refused { code, message } => is_never(code) && !names_the_address(message),
+            NotTaken::Unknown(_) => false,
+        }
+    }
+}
+
+impl From<Unanswered> for NotTaken {
+    fn from(error: Unanswered) -> NotTaken {
+        NotTaken::Unknown(error.to_string())
+    }
 }
 
 #[derive(Serialize)]
@@ -129,9 +155,9 @@ impl Queue {
                 false => self.enqueue(messages, &texts).await,
             };
             match answered {
-                Ok(Ok(outcomes)) => outcomes.of(messages.len()),
-                Ok(Err(Refused { code, text })) if is_never(&code) && !names_the_address(&text) => match messages {
-                    [_] => vec![Sent::Rejected(text)],
+                Ok(outcomes) => outcomes.of(messages.len()),
+                Err(error) if error.is_of_a_message() => match messages {
+                    [_] => vec![Sent::Rejected(error.to_string())],
                     // One of them is to blame.
                     several => {
                         let mut sent = Vec::with_capacity(several.len());
@@ -141,7 +167,7 @@ impl Queue {
                         sent
                     }
                 },
-                Ok(Err(Refused { text, .. })) | Err(text) => vec![Sent::again(text); messages.len()],
+                Err(error) => vec![Sent::again(error.to_string()); messages.len()],
             }
         }
         .boxed()
@@ -167,43 +193,35 @@ impl Queue {
         }
     }
 
-    async fn enqueue(
-        &self,
-        messages: &[&Message],
-        texts: &[(Option<&str>, &str)],
-    ) -> Result<Result<Outcomes, Refused>, String> {
+    async fn enqueue(&self, messages: &[&Message], texts: &[(Option<&str>, &str)]) -> Result<Outcomes, NotTaken> {
         let entry = |(index, (message, (_, text)))| {
             let (message_group_id, message_deduplication_id) = self.order(message);
             SqsEntry { id: format!("{index}"), message_body: text, message_group_id, message_deduplication_id }
         };
         let entries = messages.iter().copied().zip(texts.iter().copied()).enumerate().map(entry).collect();
         let request = SqsRequest { queue_url: &self.queue.name, entries };
-        let body = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
+        let body = serde_json::to_vec(&request).map_err(|error| NotTaken::Unknown(error.to_string()))?;
         let target = (HeaderName::from_static("x-amz-target"), "AmazonSQS.SendMessageBatch");
-        let posted = self.service.post(&[content_type("application/x-amz-json-1.0"), target], body.into()).await;
-        let Answer { status, body } = posted.map_err(|error| error.to_string())?;
+        let headers = [content_type("application/x-amz-json-1.0"), target];
+        let Answer { status, body } = self.service.post(&headers, body.into()).await?;
         if status.is_success() {
-            let answer: SqsAnswer =
-                serde_json::from_slice(&body).map_err(|error| format!("the answer is damaged: {error}"))?;
+            let answer: SqsAnswer = serde_json::from_slice(&body)
+                .map_err(|error| NotTaken::Unknown(format!("the answer is damaged: {error}")))?;
             let done = answer.successful.unwrap_or_default().into_iter().map(|done| done.id).collect();
-            return Ok(Ok(Outcomes { done, failed: answer.failed.unwrap_or_default() }));
+            return Ok(Outcomes { done, failed: answer.failed.unwrap_or_default() });
         }
         match serde_json::from_slice::<SqsError>(&body) {
             Ok(SqsError { kind, message }) if status.is_client_error() => {
                 let code = kind.rsplit('#').next().unwrap_or_default().to_owned();
-                Ok(Err(Refused { text: format!("{code}: {message}"), code }))
+                Err(NotTaken::Refused { code, message })
             }
-            _ => Err(format!("{status}: {}", http::shown(&body))),
+            _ => Err(NotTaken::Unknown(format!("{status}: {}", http::shown(&body)))),
         }
     }
 
-    async fn publish(
-        &self,
-        messages: &[&Message],
-        texts: &[(Option<&str>, &str)],
-    ) -> Result<Result<Outcomes, Refused>, String> {
+    async fn publish(&self, messages: &[&Message], texts: &[(Option<&str>, &str)]) -> Result<Outcomes, NotTaken> {
         // A form is written as the query of an address is.
-        let mut form = Url::parse("http://form").map_err(|error| error.to_string())?;
+        let mut form = Url::parse("http://form").map_err(|error| NotTaken::Unknown(error.to_string()))?;
         {
             let mut pairs = form.query_pairs_mut();
             pairs.append_pair("Action", "PublishBatch").append_pair("Version", "2010-03-31");
@@ -223,21 +241,20 @@ impl Queue {
         }
         let body = Bytes::from(form.query().unwrap_or_default().to_owned());
         let form = content_type("application/x-www-form-urlencoded; charset=utf-8");
-        let Answer { status, body } = self.service.post(&[form], body).await.map_err(|error| error.to_string())?;
+        let Answer { status, body } = self.service.post(&[form], body).await?;
         let text = String::from_utf8_lossy(&body);
         if status.is_success() {
             return match within(&text, "PublishBatchResult") {
-                Some(result) => Ok(Ok(published(result))),
-                None => Err("the answer is damaged".to_owned()),
+                Some(result) => Ok(published(result)),
+                None => Err(NotTaken::Unknown("the answer is damaged".to_owned())),
             };
         }
         match within(&text, "Error").filter(|_| status.is_client_error()) {
             Some(error) => {
                 let member = |name: &str| within(error, name).map(unescaped).unwrap_or_default();
-                let code = member("Code");
-                Ok(Err(Refused { text: format!("{code}: {}", member("Message")), code }))
+                Err(NotTaken::Refused { code: member("Code"), message: member("Message") })
             }
-            None => Err(format!("{status}: {}", http::shown(&body))),
+            None => Err(NotTaken::Unknown(format!("{status}: {}", http::shown(&body)))),
         }
     }
 }
@@ -349,6 +366,22 @@ mod tests {
         ];
         assert_eq!(outcomes.of(4), expected);
         assert_eq!(published("<Failed/><Successful/>"), Outcomes::default());
+    }
+
+    /// A refusal whose words are about the address is not the message's, whatever its code; and what nobody answered to is never.
+    #[test]
+    fn a_message_is_blamed_for_what_is_in_it_alone() {
+        let refused = |code: &str, message: &str| NotTaken::Refused { code: code.into(), message: message.into() };
+        for (error, is_blamed) in [
+            (refused("AWS.SimpleQueueService.BatchRequestTooLong", "too long"), true),
+            (refused("InvalidParameter", "Invalid parameter: Message"), true),
+            (refused("InvalidParameter", "Invalid parameter: TopicArn"), false),
+            (refused("AccessDenied", "no"), false),
+            (NotTaken::Unknown("InvalidParameter: reset".to_owned()), false),
+        ] {
+            assert_eq!(error.is_of_a_message(), is_blamed, "{error}");
+        }
+        assert_eq!(refused("InvalidParameter", "no").to_string(), "InvalidParameter: no");
     }
 
     #[test]

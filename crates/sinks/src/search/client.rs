@@ -1,19 +1,21 @@
 //! Requests to a cluster. Every one has a timeout, and nothing of an answer is kept beyond a bound.
 //!
-//! Invariant: no error that comes from here names a secret: they are in a header alone.
+//! Invariant: no error that comes from here names a secret: they are in a header alone, or in nothing that is sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::{AnswerReader, Op, Outcome, Refusal, TargetError};
 use super::config::{Auth, ConfigError};
+use crate::aws::signer::{Keys, Signer};
 use crate::hidden::{self, Hidden};
 use crate::http;
 use crate::sink::SinkError;
@@ -33,6 +35,8 @@ pub(super) struct Client {
     cluster: String,
     /// What it knows us by.
     hidden: Hidden,
+    /// Who signs for us.
+    signer: Option<Arc<Signer>>,
 }
 
 /// An answer that is none to a bulk.
@@ -92,7 +96,7 @@ impl Answered {
 impl Client {
     /// A client of the cluster at `cluster`.
     pub fn new(access: &Access<'_>, cluster: &str) -> Result<Client, ConfigError> {
-        let authorization = access.auth.map(authorization);
+        let authorization = access.auth.and_then(authorization);
         let builder = http::builder(access.ca, !cluster.starts_with("http://"));
         let built = builder
             .map_err(|error| ConfigError(format!("ca: {error}")))?
@@ -105,7 +109,17 @@ impl Client {
         let http = built.map_err(|error| told("the client", error))?;
         http.get(format!("{cluster}/")).build().map_err(|error| told("the address", error))?;
         let hidden = Hidden::new(authorization.iter().flat_map(|value| hidden::of_header(value)));
-        Ok(Client { http, cluster: cluster.to_owned(), hidden })
+        let signer = match access.auth {
+            Some(Auth::Aws(aws)) => {
+                let (service, region) = aws.signs_for(cluster)?;
+                let key = aws.access_key_id.as_ref().zip(aws.secret_access_key.as_ref());
+                let keys = Keys { key, session_token: aws.session_token.as_ref() };
+                let signer = Signer::new(http.clone(), (service, &region), keys, access.timeout);
+                Some(Arc::new(signer.map_err(|error| ConfigError(format!("auth.aws: {error}")))?))
+            }
+            _ => None,
+        };
+        Ok(Client { http, cluster: cluster.to_owned(), hidden, signer })
     }
 
     /// Sends a request that is no bulk.
@@ -115,10 +129,11 @@ impl Client {
     pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, SinkError> {
         let what = format!("{method} {path}");
         let mut request = self.http.request(method, format!("{}/{path}", self.cluster));
-        if let Some(body) = body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
         }
-        let mut response = request.send().await.map_err(|error| self.failed(&what, error))?;
+        let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let mut response = self.send(&what, request, body).await?;
         let status = response.status();
         let body = http::start(&mut response, ANSWER_BYTES_MAX).await.map_err(|error| self.failed(&what, error))?;
         let answer = self.answer(status, body);
@@ -141,8 +156,7 @@ impl Client {
         if body.is_gzip {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
-        let sent = request.body(body.bytes).send().await;
-        let mut response = sent.map_err(|error| self.failed(BULK, error))?;
+        let mut response = self.send(BULK, request, body.bytes).await?;
         let status = response.status();
         if status == StatusCode::OK {
             let mut reader = AnswerReader::new(ops);
@@ -157,11 +171,29 @@ impl Client {
         Ok(Answered::Refused(self.answer(status, body).refusal()))
     }
 
+    /// Sends a request, signed where it has to be.
+    async fn send(&self, what: &str, request: RequestBuilder, body: Bytes) -> Result<Response, SinkError> {
+        let mut request = request.build().map_err(|error| self.failed(what, error))?;
+        if let Some(signer) = &self.signer {
+            let (method, url) = (request.method().clone(), request.url().clone());
+            let signed = signer.sign(method, &url, request.headers_mut(), body.clone()).await;
+            signed.map_err(|error| SinkError(format!("{what} to {}: {error}", self.cluster)))?;
+        }
+        if !body.is_empty() {
+            *request.body_mut() = Some(body.into());
+        }
+        self.http.execute(request).await.map_err(|error| self.failed(what, error))
+    }
+
     /// An answer; the words of one that says no are shown, without what they repeat of our credentials.
     fn answer(&self, status: StatusCode, body: Vec<u8>) -> Answer {
         match status.is_success() {
             true => Answer { status, body },
-            false => Answer { status, body: self.hidden.hide(&String::from_utf8_lossy(&body)).into_bytes() },
+            false => {
+                let said = self.hidden.hide(&String::from_utf8_lossy(&body));
+                let said = self.signer.as_ref().map_or(said.clone(), |signer| signer.hide(&said));
+                Answer { status, body: said.into_bytes() }
+            }
         }
     }
 
@@ -205,11 +237,15 @@ struct ToldError {
 }
 
 /// The header that shows who asks.
-fn authorization(auth: &Auth) -> String {
+fn authorization(auth: &Auth) -> Option<String> {
     match auth {
-        Auth::Basic { user, password } => format!("Basic {}", BASE64.encode(format!("{user}:{}", password.expose()))),
-        Auth::ApiKey(key) => format!("ApiKey {}", key.expose()),
-        Auth::Bearer(token) => format!("Bearer {}", token.expose()),
+        Auth::Basic { user, password } => {
+            Some(format!("Basic {}", BASE64.encode(format!("{user}:{}", password.expose()))))
+        }
+        Auth::ApiKey(key) => Some(format!("ApiKey {}", key.expose())),
+        Auth::Bearer(token) => Some(format!("Bearer {}", token.expose())),
+        // Each request has one of its own.
+        Auth::Aws(_) => None,
     }
 }
 

@@ -59,6 +59,9 @@ impl ClusterConfig {
         if self.endpoint.contains('?') {
             return Err(ConfigError("endpoint: the address of a cluster has no query".to_owned()));
         }
+        if let Some(Auth::Aws(aws)) = &self.auth {
+            aws.signs_for(&self.endpoint)?;
+        }
         if self.timeout_seconds == 0 || self.connect_timeout_seconds == 0 {
             return Err(ConfigError("timeout_seconds and connect_timeout_seconds are at least 1".to_owned()));
         }

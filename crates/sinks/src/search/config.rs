@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use reqwest::Url;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -10,6 +11,7 @@ use serde_json::{Map, Value};
 use super::client::Access;
 use super::rotation::Rotation;
 use super::types::Coercion;
+use crate::aws::address::region_of;
 use crate::gathering::Gathering;
 use crate::secret::Secret;
 use crate::sink::Bounds;
@@ -108,7 +110,62 @@ pub enum Auth {
     ApiKey(Secret),
     /// `Authorization: Bearer`.
     Bearer(Secret),
+    /// A signature of AWS (SigV4): of Amazon OpenSearch Service, or of Serverless.
+    Aws(AwsAuth),
 }
+
+/// Who signs, and for whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AwsAuth {
+    /// The region that requests are signed for, if the address does not say it.
+    pub region: Option<String>,
+    /// `es`, or `aoss` for Serverless, which it is where the address says so.
+    pub service: Option<AwsService>,
+    /// The access key; without one, that of the environment or of the machine.
+    pub access_key_id: Option<Secret>,
+    /// Its secret.
+    pub secret_access_key: Option<Secret>,
+    /// The token of temporary ones.
+    pub session_token: Option<Secret>,
+}
+
+/// What signatures name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AwsService {
+    /// Amazon OpenSearch Service.
+    Es,
+    /// Amazon OpenSearch Serverless.
+    Aoss,
+}
+
+impl AwsAuth {
+    /// What requests to a cluster are signed for: service and region.
+    ///
+    /// # Errors
+    /// It cannot be known, or a key has no secret.
+    pub(super) fn signs_for(&self, cluster: &str) -> Result<(&'static str, String), ConfigError> {
+        if self.access_key_id.is_some() != self.secret_access_key.is_some() {
+            return Err(ConfigError("auth.aws: access_key_id and secret_access_key come together".to_owned()));
+        }
+        let url = Url::parse(cluster).map_err(|error| ConfigError(format!("the address: {error}")))?;
+        let is_serverless = url.host_str().is_some_and(|host| host.split('.').any(|part| part == AOSS));
+        let service = match self.service {
+            Some(AwsService::Es) => ES,
+            Some(AwsService::Aoss) => AOSS,
+            None if is_serverless => AOSS,
+            None => ES,
+        };
+        let region = self.region.clone().or_else(|| region_of(&url, &[ES, AOSS]));
+        let region = region.ok_or_else(|| ConfigError("auth.aws: say `region`: the address has none".to_owned()))?;
+        Ok((service, region))
+    }
+}
+
+/// The names of the services in signatures, and in hosts.
+const ES: &str = "es";
+const AOSS: &str = "aoss";
 
 fn yes() -> bool {
     true
@@ -181,7 +238,10 @@ impl Config {
     /// Something is.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let error = |text: &str| Err(ConfigError(text.to_owned()));
-        self.destination()?;
+        let destination = self.destination()?;
+        if let Some(Auth::Aws(aws)) = &self.auth {
+            aws.signs_for(&destination.cluster)?;
+        }
         self.bounds()?;
         if self.mode == Mode::Items && self.rotation != Rotation::NoRotation {
             return error(
@@ -316,11 +376,29 @@ mod tests {
             (json!({"gc_deletes": "soon"}), "gc_deletes"),
             (json!({"types": {"a..b": "json"}}), "a path in types"),
             (json!({"auth": {"basic": {"user": "u"}}}), "missing field `password`"),
+            (json!({"auth": {"aws": {}}}), "auth.aws: say `region`"),
+            (json!({"auth": {"aws": {"region": "r", "service": "sqs"}}}), "unknown variant `sqs`"),
+            (json!({"auth": {"aws": {"region": "r", "access_key_id": "k"}}}), "come together"),
         ] {
             let mut config = json!({ "to": to });
             config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             let told = read(config).unwrap_err();
             assert!(told.contains(error), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_is_signed_for_follows_from_the_address() {
+        for (cluster, settings, expected) in [
+            ("https://search-x-abc.eu-west-1.es.amazonaws.com", json!({}), ("es", "eu-west-1")),
+            ("https://x.us-east-1.aoss.amazonaws.com", json!({}), ("aoss", "us-east-1")),
+            ("https://x.us-east-1.aoss.amazonaws.com", json!({"region": "r"}), ("aoss", "r")),
+            ("http://localhost:9200", json!({"region": "r"}), ("es", "r")),
+            ("http://localhost:9200", json!({"region": "r", "service": "aoss"}), ("aoss", "r")),
+        ] {
+            let aws: AwsAuth = serde_json::from_value(settings).unwrap();
+            let (service, region) = aws.signs_for(cluster).unwrap();
+            assert_eq!((service, &*region), expected, "{cluster}");
         }
     }
 }

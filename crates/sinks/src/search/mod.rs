@@ -53,7 +53,7 @@ use bulk::{Bulk, Style, Work};
 use client::{Answered, BULK, Client};
 pub use cluster::{Cluster, ClusterConfig, Document, Documents, Indexed};
 use config::BOUNDS;
-pub use config::{Auth, Config, ConfigError, Mode, check_index_name};
+pub use config::{Auth, AwsAuth, AwsService, Config, ConfigError, Mode, check_index_name};
 use index::{Owner, Place, Recipe};
 pub use rotation::Rotation;
 pub use types::Coercion;

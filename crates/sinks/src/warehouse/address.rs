@@ -109,7 +109,11 @@ impl Address {
 }
 
 impl TlsMode {
-    fn parse(text: &str) -> Result<TlsMode, String> {
+    /// Reads libpq's word.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse(text: &str) -> Result<TlsMode, String> {
         Ok(match text {
             "disable" => TlsMode::Disable,
             // libpq's `allow` begins without TLS and takes it if the server insists.

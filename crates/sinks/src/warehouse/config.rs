@@ -140,7 +140,8 @@ const CONNECTIONS_MAX: usize = 64;
 const CONNECTIONS_POSTGRES: usize = 4;
 /// Transactions that write the same tables make each other fail there.
 const CONNECTIONS_REDSHIFT: usize = 1;
-const TIMEOUT_SECONDS_MAX: u64 = 3600;
+/// Longest of the times, seconds.
+pub(super) const TIMEOUT_SECONDS_MAX: u64 = 3600;
 
 const MIB: usize = 1 << 20;
 /// A flush is in memory, several times over.

@@ -14,7 +14,7 @@
 //!
 //! `config` reads what a user says, `layout` makes columns of it, `tables` makes the tables and claims the target, `records` makes
 //! rows of records, `bring` and `bring_objects` bring them in, `ledger` keeps what is known at the target. `dialect` is the seam
-//! between the two databases, `session` that to the network.
+//! between the two databases, `session` that to the network. `load` is the COPY of somebody else: of delivery streams.
 
 mod address;
 mod bring;
@@ -26,6 +26,7 @@ mod dialect;
 mod document;
 mod layout;
 mod ledger;
+pub mod load;
 mod postgres;
 mod promoted;
 mod records;

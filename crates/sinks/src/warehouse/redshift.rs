@@ -55,6 +55,17 @@ impl Redshift {
     /// Loads the rows that a manifest names into a table. It holds the credentials, if there are any.
     pub fn copy(&self, table: &str, names: &[String], manifest: &str, source: &CopySource) -> Secret {
         let names: Vec<String> = names.iter().map(|name| super::dialect::quoted(self, name)).collect();
+        Secret::new(format!(
+            "COPY {table} ({}) FROM {} {} MANIFEST FORMAT AS JSON 'auto' GZIP TIMEFORMAT 'auto' ROUNDEC \
+             COMPUPDATE OFF STATUPDATE OFF",
+            names.join(", "),
+            self.literal(manifest),
+            self.source(source),
+        ))
+    }
+
+    /// Who reads the objects of a load, and where they are, as a COPY says it.
+    pub fn source(&self, source: &CopySource) -> String {
         let access = match &source.access {
             Access::Role(role) if role == "default" => "IAM_ROLE default".to_owned(),
             Access::Role(role) => format!("IAM_ROLE {}", self.literal(role)),
@@ -72,12 +83,7 @@ impl Redshift {
         };
         let region =
             source.region.as_ref().map(|region| format!(" REGION {}", self.literal(region))).unwrap_or_default();
-        Secret::new(format!(
-            "COPY {table} ({}) FROM {} {access}{region} MANIFEST FORMAT AS JSON 'auto' GZIP TIMEFORMAT 'auto' ROUNDEC \
-             COMPUPDATE OFF STATUPDATE OFF",
-            names.join(", "),
-            self.literal(manifest),
-        ))
+        access + &region
     }
 
     /// A trial of a load, which loads nothing and notes every row that cannot be read.

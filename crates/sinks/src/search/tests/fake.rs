@@ -13,6 +13,7 @@ use futures_util::stream;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -58,6 +59,10 @@ pub struct Asked {
     pub path: String,
     pub query: String,
     pub authorization: Option<String>,
+    /// All headers.
+    pub headers: BTreeMap<String, String>,
+    /// As it came.
+    pub sent: Bytes,
     /// Unzipped.
     pub body: String,
     pub is_gzip: bool,
@@ -86,6 +91,8 @@ pub struct State {
     pub asked: Vec<Asked>,
     pub faults: Faults,
     pub item_faults: ItemFaults,
+    /// What everything is refused with, as somebody who may not.
+    pub refusal: Option<String>,
 }
 
 impl Default for State {
@@ -98,6 +105,7 @@ impl Default for State {
             asked: Vec::new(),
             faults: Box::new(|_| None),
             item_faults: Box::new(|_| None),
+            refusal: None,
         }
     }
 }
@@ -174,19 +182,27 @@ fn cut() -> io::Error {
 
 async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<Response<Body>, io::Error> {
     let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let text = |(name, value): (&HeaderName, &HeaderValue)| (name.to_string(), value.to_str().unwrap().to_owned());
     let mut asked = Asked {
         method: request.method().clone(),
         path: request.uri().path().to_owned(),
         query: request.uri().query().unwrap_or_default().to_owned(),
         authorization: header("authorization"),
+        headers: request.headers().iter().map(text).collect(),
+        sent: Bytes::new(),
         body: String::new(),
         is_gzip: header("content-encoding").as_deref() == Some("gzip"),
     };
     let body = request.into_body().collect().await.map_err(|_| cut())?.to_bytes();
+    asked.sent = body.clone();
     if asked.is_gzip {
         GzDecoder::new(&*body).read_to_string(&mut asked.body).unwrap();
     } else {
         asked.body = String::from_utf8(body.to_vec()).unwrap();
+    }
+    let refusal = state.lock().refusal.clone();
+    if let Some(words) = refusal {
+        return Ok(whole(403, &words));
     }
     let fault = {
         let mut state = state.lock();

@@ -6,6 +6,7 @@ mod indexes;
 mod kit;
 mod property;
 mod rules;
+mod signed;
 mod tls;
 
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 mod database;
 mod faults;
 mod kit;
+mod load;
 mod merging;
 mod redshift;
 mod retries;

@@ -35,14 +35,14 @@ impl Stage for Bucket {
 }
 
 /// What to answer to the first statement that has a text; each once.
-type Answers = Vec<(&'static str, Result<Vec<Vec<&'static str>>, Failure>)>;
+pub(super) type Answers = Vec<(&'static str, Result<Vec<Vec<&'static str>>, Failure>)>;
 
 /// A cluster that answers what it is told to, and nothing otherwise.
 #[derive(Clone, Default)]
-struct Cluster(Arc<Mutex<(Answers, Vec<String>, bool)>>);
+pub(super) struct Cluster(Arc<Mutex<(Answers, Vec<String>, bool)>>);
 
 impl Cluster {
-    fn say(&self, answers: Answers) {
+    pub(super) fn say(&self, answers: Answers) {
         self.0.lock().0 = answers;
     }
 
@@ -51,7 +51,7 @@ impl Cluster {
         self.0.lock().2 = true;
     }
 
-    fn statements(&self) -> Vec<String> {
+    pub(super) fn statements(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().1)
     }
 }
