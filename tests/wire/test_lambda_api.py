@@ -543,6 +543,105 @@ def test_mappings_have_tags(server, client, make):
     assert client.list_tags(Resource=f"{FUNCTION_ARN}:echo")["Tags"] == {}
     assert refused(client.tag_resource, Resource=f"{FUNCTION_ARN}:echo", Tags={"a": "b"})[:2] == (
         400, "InvalidParameterValueException")  # fmt: skip
+    assert refused(client.list_tags, Resource=f"{FUNCTION_ARN}:none") == (
+        404, "ResourceNotFoundException", f"Function not found: {FUNCTION_ARN}:none")  # fmt: skip
+    status, code, message = refused(client.list_tags, Resource=f"{FUNCTION_ARN}:echo:live")
+    assert (status, code) == (400, "InvalidParameterValueException") and message.startswith("Tagging operations are permitted on")
+
+
+TAG_PATTERN = r"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)"
+
+
+def test_tags_have_the_rules_of_the_model(client, make, unmapped):
+    """Spec 2, Tags: what the model says is told of the tags as a whole; what it does not say, in other words."""
+
+    def constraint(where, shown, least, most):
+        rules = f"Member must have length less than or equal to {most}, Member must have length greater than or equal to {least}"
+        rules += f", Member must satisfy regular expression pattern: {TAG_PATTERN}, Member must not be null"
+        return f"Value '{shown}' at {where}[{rules}]"
+
+    key = "'tags' failed to satisfy constraint: Map keys must satisfy constraint: "
+    value = "'tags' failed to satisfy constraint: Map value must satisfy constraint: "
+    arn = make(Tags={"team": "a"})["EventSourceMappingArn"]
+    new = {"FunctionName": "seen", "EventSourceArn": unmapped, "StartingPosition": "LATEST"}
+    for tags, told in [
+        ({"a": "b,c", "d": "e"}, [constraint(value, "{a=b,c, d=e}", 0, 256)]),
+        ({"a": "x" * 257}, [constraint(value, "{a=%s}" % ("x" * 257), 0, 256)]),
+        ({"": "a"}, [constraint(key, "{=a}", 1, 128)]),
+        ({"k" * 129: ""}, [constraint(key, "{%s=}" % ("k" * 129), 1, 128)]),
+        ({"a\tb": "c;d"}, [constraint(key, "{a\tb=c;d}", 1, 128), constraint(value, "{a\tb=c;d}", 0, 256)]),
+    ]:
+        text = f"{len(told)} validation error{'s' if len(told) > 1 else ''} detected: " + "; ".join(told)
+        for call, parameters in ((client.tag_resource, {"Resource": arn}), (client.create_event_source_mapping, new)):
+            assert refused(call, Tags=tags, **parameters) == (400, "ValidationException", text)
+    keys = constraint("'tagKeys' failed to satisfy constraint: Member must satisfy constraint: ", "[team, a,b]", 1, 128)
+    assert refused(client.untag_resource, Resource=arn, TagKeys=["team", "a,b"])[2] == f"1 validation error detected: {keys}"
+    for tags, text in [
+        ({"AWS:x": "y"}, "aws: prefixed tag key names are not allowed for external use."),
+        ({str(n): "" for n in range(50)}, "Number of tags exceeds resource tag limit."),
+        ({}, "An error occurred and the request cannot be processed."),
+    ]:
+        assert refused(client.tag_resource, Resource=arn, Tags=tags) == (400, "InvalidParameterValueException", text)
+    status, code, message = refused(client.create_event_source_mapping, Tags={"aws:x": "y"}, **new)
+    assert (status, code) == (400, "InvalidParameterValueException") and message.startswith("aws: prefixed")
+    client.tag_resource(Resource=arn, Tags={"\u00fc \u4e2d+-=._:/@1": "", "k" * 128: "v" * 256})
+    assert len(client.list_tags(Resource=arn)["Tags"]) == 3
+    for resource in ("seen", "arn:aws:lambda:us-east-1:1:function:seen", arn[:-1], arn.replace("event-source-mapping", "layer")):
+        status, code, message = refused(client.list_tags, Resource=resource)
+        assert (status, code) == (400, "ValidationException") and f"Value '{resource}' at 'resource' failed" in message, message
+
+
+# What the model says.
+
+
+def test_all_that_the_model_says_is_told_at_once_and_in_its_order(client):
+    """Spec 2, the last point: as for the parameters of mappings, so for those of every operation."""
+
+    def members(call, **parameters):
+        status, code, message = refused(call, **parameters)
+        assert (status, code) == (400, "ValidationException"), message
+        found = re.findall(r"at '([^']+)' failed to satisfy constraint", message)
+        assert message.startswith(f"{len(found)} validation error{'s' if len(found) > 1 else ''} detected: "), message
+        return found
+
+    wrong = {"FunctionName": "a b", "InvocationType": "Other", "LogType": "Other", "Qualifier": "a b"}
+    assert members(client.invoke, **wrong) == ["functionName", "invocationType", "logType", "qualifier"]
+    assert members(client.invoke, **{**wrong, "Qualifier": "a " * 65}) == [
+        "functionName", "invocationType", "logType", "qualifier", "qualifier"]  # fmt: skip
+    # The model comes before what is not here, and before what there is.
+    assert members(client.invoke, FunctionName="none", LogType="Other", TenantId="t") == ["logType"]
+    for call in (client.get_function, client.get_function_configuration):
+        assert members(call, FunctionName="a b", Qualifier="a b") == ["functionName", "qualifier"]
+    assert members(client.list_event_source_mappings, EventSourceArn="no arn", FunctionName="a b", MaxItems=0) == [
+        "eventSourceArn", "functionName", "maxItems"]  # fmt: skip
+    assert members(client.list_functions, MasterRegion="a b", FunctionVersion="ONE", MaxItems=10001) == [
+        "masterRegion", "functionVersion", "maxItems"]  # fmt: skip
+    assert client.list_functions(MasterRegion="ALL", FunctionVersion="ALL")["Functions"]
+    assert members(client.tag_resource, Resource="no arn", Tags={"": ","}) == ["resource", "tags", "tags"]
+    assert members(client.untag_resource, Resource="no arn", TagKeys=[","]) == ["resource", "tagKeys"]
+
+
+def test_every_answer_has_an_id_of_lambda_and_every_error_its_type(server):
+    """Spec 1, "Error wire form": ids are UUIDs, as no other service's here are."""
+    uuid4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+    seen = set()
+    for method, path, body, kind in (
+        ("GET", "/2015-03-31/functions", None, None),
+        ("GET", "/2015-03-31/functions/none", None, "ResourceNotFoundException"),
+        ("GET", "/2015-03-31/functions/a%20b", None, "ValidationException"),
+        ("GET", "/2015-03-31/nothing", None, "UnknownOperationException"),
+        ("DELETE", "/2015-03-31/functions/echo", None, "NotImplementedException"),
+        ("POST", "/2015-03-31/functions/echo/invocations", {"n": 1}, None),
+        ("POST", "/2015-03-31/functions/off/invocations", {}, "TooManyRequestsException"),
+        ("POST", "/2015-03-31/event-source-mappings/", [], "InvalidRequestContentException"),
+        ("POST", "/2015-03-31/functions/echo/invocations", "x" * 2**24, "RequestEntityTooLargeException"),
+    ):
+        _, headers, told = raw(server, method, path, body)
+        assert headers["x-amzn-ErrorType"] == kind, told
+        assert re.fullmatch(uuid4, headers["x-amzn-RequestId"]), headers
+        seen.add(headers["x-amzn-RequestId"])
+    assert len(seen) == 9
+    assert not re.fullmatch(uuid4, server.client().list_tables()["ResponseMetadata"]["RequestId"])
 
 
 # Functions.
