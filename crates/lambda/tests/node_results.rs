@@ -111,6 +111,46 @@ async fn each_style_of_handler_answers() {
     }
 }
 
+/// Row 7.3: handlers of the newer runtimes return their result, whichever node runs them.
+#[tokio::test]
+async fn from_nodejs24_on_a_handler_returns_its_result() {
+    let run = async |file: &str, code: &str| {
+        let bench = Bench::new();
+        let mut config = bench.node(file, code);
+        config.runtime = "nodejs24.x".into();
+        bench.functions.put(config).unwrap();
+        let outcome = bench.invoke(r#"{"n":1}"#).await;
+        bench.stop().await;
+        match outcome {
+            InvokeOutcome::Success { payload, .. } => serde_json::from_slice(&payload).unwrap(),
+            InvokeOutcome::FunctionError { payload, .. } => {
+                serde_json::from_slice::<Value>(&payload).unwrap()["errorType"].clone()
+            }
+            other => panic!("{code}: {other:?}"),
+        }
+    };
+    for (code, expected) in [
+        ("async (event) => event.n + 1", json!(2)),
+        ("() => 'returned'", json!("returned")),
+        ("(event) => Promise.resolve(event.n)", json!(1)),
+        ("async () => undefined", json!(null)),
+        ("async () => { throw new RangeError('no'); }", json!("RangeError")),
+        ("() => { throw 'text'; }", json!("string")),
+        ("async () => 1n", json!("Runtime.JSONStringifyError")),
+        ("() => new Promise(() => {})", json!("Runtime.NodeJsExit")),
+        ("(event, context, callback) => callback(null, 1)", json!("Runtime.CallbackHandlerDeprecated")),
+        ("async (event, context, callback) => 1", json!("Runtime.CallbackHandlerDeprecated")),
+        ("(event, context) => context.done(null, 1)", json!("TypeError")),
+        ("async (event, context) => 'callbackWaitsForEmptyEventLoop' in context", json!(false)),
+        ("async (event, context) => [context.w3c(), /^Root=/.test(context.xRayTraceId)]", json!([{}, true])),
+        // Those that write to a stream have three.
+        ("awslambda.streamifyResponse(async (event, stream, context) => stream.end('5'))", json!(5)),
+    ] {
+        assert_eq!(run("app.js", &format!("exports.handler = {code};\n")).await, expected, "{code}");
+    }
+    assert_eq!(run("app.mjs", "export default { handler: async () => 1 };\n").await, json!(1));
+}
+
 /// Row 7.3: `callbackWaitsForEmptyEventLoop` is true for callbacks; results of async handlers are sent at once.
 #[tokio::test]
 async fn a_callback_waits_for_what_is_under_way_unless_it_is_told_not_to() {
