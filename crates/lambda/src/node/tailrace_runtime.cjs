@@ -17,6 +17,7 @@ const { Writable, finished } = require("node:stream");
 const { pathToFileURL } = require("node:url");
 const util = require("node:util");
 const { exit, stdout } = process;
+const Time = Date;
 const now = Date.now;
 const { parse, stringify } = JSON;
 
@@ -30,8 +31,8 @@ const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
 /** The function's runtime, whichever node runs it, is one in which handlers have neither callbacks nor context.done. */
 const RETURNS_ALONE = Number(/nodejs(\d+)/.exec(process.env.AWS_EXECUTION_ENV ?? "")?.[1] ?? 0) >= 24;
 
-/** The invocation that is open, or was last; as AWS has it, `undefined` before the first. */
-let requestId;
+/** The invocation that is open, or was last; as AWS has it, `undefined` before the first, or a dash in the newer runtimes. */
+let requestId = RETURNS_ALONE ? "-" : undefined;
 /** What to do when nothing is left to be waited for: how a handler that never calls back ends. */
 let onIdle = null;
 /** Tells the host of an error that nobody caught, wherever the function is then. */
@@ -216,11 +217,11 @@ function print(level, text, values = [text]) {
     return;
   }
   // The host turns the inner breaks back.
-  stdout.write(`${new Date().toISOString()}\t${requestId}\t${level}\t${text}`.replace(/\n/g, "\r") + "\n");
+  stdout.write(`${new Time().toISOString()}\t${requestId}\t${level}\t${text}`.replace(/\n/g, "\r") + "\n");
 }
 
 function recordOf(level, text, values) {
-  const head = { timestamp: new Date().toISOString(), level, requestId };
+  const head = { timestamp: new Time().toISOString(), level, requestId };
   try {
     if (values.length === 1) return stringify({ ...head, message: values[0] }, errorsAsMembers);
     const error = values.find(isError);
@@ -626,9 +627,10 @@ async function runStreaming(handler, headers, body) {
   try {
     const context = Object.assign(contextOf(headers), { callbackWaitsForEmptyEventLoop: true });
     const returned = handler(parse(body.toString()), stream, context);
-    if (typeof returned?.then !== "function") throw "Streaming does not support non-async handlers.";
+    const wrong = (words) => (RETURNS_ALONE ? new Error(words) : words);
+    if (typeof returned?.then !== "function") throw wrong("Streaming does not support non-async handlers.");
     await returned;
-    if (!stream.writableEnded) throw "Response stream is not finished.";
+    if (!stream.writableEnded) throw wrong("Response stream is not finished.");
     await ended;
     return { result: Buffer.concat(chunks), type: type.replace(/[^\x20-\x7e]/g, "?") };
   } catch (error) {

@@ -148,7 +148,8 @@ class Host:
         lines.append("User-Agent: tailrace-python/%d.%d.%d" % sys.version_info[:3])
         if body is not None:
             lines.append("Content-Length: %d" % len(body))
-        lines.extend("%s: %s" % pair for pair in headers)
+        # A class may be called anything; no name ends a header.
+        lines.extend("%s: %s" % (name, re.sub(r"[\0-\x1f\x7f]", "?", value)) for name, value in headers)
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
         if body is None or len(body) < 65536:
             self.socket.sendall(head + (body or b""))
