@@ -139,7 +139,15 @@ async fn from_nodejs24_on_a_handler_returns_its_result() {
         ("async () => { throw new RangeError('no'); }", json!("RangeError")),
         ("() => { throw 'text'; }", json!("string")),
         ("async () => 1n", json!("Runtime.JSONStringifyError")),
-        ("() => new Promise(() => {})", json!("Runtime.NodeJsExit")),
+        ("() => new Promise(() => {})", json!("Runtime.ExitError")),
+        (
+            "async () => { Promise.reject(new Error('stray')); await new Promise((r) => setTimeout(r, 50)); }",
+            json!("Runtime.ExitError"),
+        ),
+        (
+            "async () => { process.on('uncaughtException', () => {}); setTimeout(() => { throw 1; }); await new Promise((r) => setTimeout(r, 20)); return 6; }",
+            json!(6),
+        ),
         ("(event, context, callback) => callback(null, 1)", json!("Runtime.CallbackHandlerDeprecated")),
         ("async (event, context, callback) => 1", json!("Runtime.CallbackHandlerDeprecated")),
         ("(event, context) => context.done(null, 1)", json!("TypeError")),

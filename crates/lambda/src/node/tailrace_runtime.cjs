@@ -266,8 +266,12 @@ function showError(words, error) {
   print("ERROR", `${words} \t${text}`);
 }
 
-/** What nobody catches ends the process, once the host knows of it; so does an event loop that runs dry. */
+/**
+ * What nobody catches ends the process, once the host knows of it; so does an event loop that runs dry. In the newer runtimes
+ * nobody watches: node prints the error and ends with 1, or ends with 0 where nothing is left to be waited for.
+ */
 function watchForStrays(host) {
+  if (RETURNS_ALONE) return;
   let ending = false;
   const end = (words, error, code) => {
     showError(words, error);
@@ -568,7 +572,8 @@ function runBuffered(handler, headers, body) {
     // A handler that never calls back, with nothing left to be waited for.
     onIdle = () => {
       if (handler.constructor.name !== "AsyncFunction") return succeed(null);
-      fail(neverSettled());
+      const words = "The Lambda runtime client detected an unexpected Node.js exit code. This is most commonly caused by a Promise that was never settled.";
+      fail(new RuntimeError("NodeJsExit", words));
     };
     try {
       const context = contextOf(headers);
@@ -589,8 +594,6 @@ function runBuffered(handler, headers, body) {
 function runReturning(handler, headers, body) {
   return new Promise((resolve) => {
     const fail = (error) => resolve({ failed: true, error });
-    // What it waits for never comes.
-    onIdle = () => fail(neverSettled());
     const answer = (result) => {
       try {
         resolve({ result: Buffer.from(stringify(result) ?? "null") });
@@ -604,11 +607,6 @@ function runReturning(handler, headers, body) {
       fail(error);
     }
   });
-}
-
-function neverSettled() {
-  const words = "The Lambda runtime client detected an unexpected Node.js exit code. This is most commonly caused by a Promise that was never settled.";
-  return new RuntimeError("NodeJsExit", words);
 }
 
 /** A handler that writes its response to a stream: what it has written when it ends it is the response. */
