@@ -284,7 +284,7 @@ pub fn call(stream: &mut TcpStream, target: &str, body: &str) -> Result<Vec<u8>>
 /// Sends bytes, and reads an answer's body.
 ///
 /// # Errors
-/// The connection breaks, or the answer is not 200.
+/// The connection breaks, or the answer is none of success.
 pub fn exchange(stream: &mut TcpStream, request: &[u8]) -> Result<Vec<u8>> {
     stream.write_all(request)?;
     let mut answer = Vec::new();
@@ -298,7 +298,7 @@ pub fn exchange(stream: &mut TcpStream, request: &[u8]) -> Result<Vec<u8>> {
         // The head is looked for in the beginning alone: bodies are large here.
         let Some(whole) = answer_len(&answer[..answer.len().min(4096)]) else { continue };
         if answer.len() >= whole {
-            if !answer.starts_with(b"HTTP/1.1 200") {
+            if !answer.starts_with(b"HTTP/1.1 20") {
                 return Err(Error::other(String::from_utf8_lossy(&answer).into_owned()));
             }
             let head = answer.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);

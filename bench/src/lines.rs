@@ -51,6 +51,9 @@ pub const NODE: FunctionLines = FunctionLines {
     entered_p99: "sent -> Node.js handler entered, p99",
     no_op: "one no-op Node.js handler, batch 1000",
 };
+pub const IDLE_MAPPINGS_MEMORY: &str = "memory of 1,000 idle mappings";
+pub const IDLE_MAPPINGS_CPU: &str = "processor time of 1,000 idle mappings";
+pub const FILTERED: &str = "one mapping, a filter that nothing matches";
 pub const ZOO_IDLE_P99: &str = "PutItem p99, one paced writer";
 pub const ZOO_P99: &str = "PutItem p99, one paced writer beside the handler zoo";
 pub const ZOO_TO_IDLE: &str = "PutItem p99, beside the handler zoo to without";
@@ -193,6 +196,9 @@ const ROWS: &[Row] = &[
     row(NODE.entered_p50, "ms", Below(4.0)),
     row(NODE.entered_p99, "ms", Below(20.0)),
     row(NODE.no_op, "records/s", AtLeast(15_000.0)),
+    row(IDLE_MAPPINGS_MEMORY, "MB", Below(60.0)),
+    row(IDLE_MAPPINGS_CPU, "%", Below(1.0)),
+    row(FILTERED, "records/s", AtLeast(300_000.0)),
     row(ZOO_IDLE_P99, "ms", Rule::None),
     row(ZOO_P99, "ms", Rule::None),
     row(ZOO_TO_IDLE, "x", Below(2.0)),

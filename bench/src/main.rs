@@ -7,6 +7,7 @@ mod functions;
 mod generator;
 mod histogram;
 mod lines;
+mod mappings;
 mod process;
 mod report;
 mod sinks;

@@ -11,7 +11,7 @@ use crate::lines::*;
 use crate::process::{Scratch, Server};
 use crate::report::{Line, median};
 use crate::tables::{self, Indexes};
-use crate::{functions, sinks, zoo};
+use crate::{functions, mappings, sinks, zoo};
 
 /// What to measure, and for how long.
 pub struct Plan {
@@ -50,6 +50,7 @@ pub fn run(plan: &Plan) -> Vec<Line> {
         figures.part(&[TRANSACTIONS_OF_2, TRANSACTIONS_OF_10], |figures| transactions(plan, figures));
         tables::measure(plan, &mut figures);
         sinks::measure(plan, &mut figures);
+        mappings::measure(plan, &mut figures);
         if plan.functions {
             functions::measure(plan, &mut figures);
             zoo::measure(plan, &mut figures);

@@ -1,201 +1,19 @@
-"""The Lambda API with the real SDK: event source mappings, functions, Invoke.
+"""The Lambda API with the real SDK: event source mappings and their tags.
 
-Rows: docs/spec/event-source-mapping.md 1-4, 12; docs/spec/lambda-runtime.md 4, 8, 10.
+Rows: docs/spec/event-source-mapping.md 1-4. Functions and Invoke: `test_lambda_invoke.py`.
 """
 
-import base64
 import json
-import re
-import subprocess
 import time
-import urllib.error
-import urllib.request
 import uuid
 
-import botocore.exceptions
 import pytest
 
-from conftest import BINARY, Server, make_table, wait_until
-
-ACCOUNT = "000000000000"
-FUNCTION_ARN = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function"
-STREAM_ARN = f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table/none/stream/2026-01-01T00:00:00.000"
-TEMPLATE = """
-Transform: AWS::Serverless-2016-10-31
-Globals:
-  Function: {Runtime: python3.11, CodeUri: src/}
-Resources:
-  Echo:
-    Type: AWS::Serverless::Function
-    Properties:
-      {FunctionName: echo, Handler: app.echo, MemorySize: 256, Timeout: 5, Environment: {Variables: {STAGE: test}},
-       ReservedConcurrentExecutions: 4}
-  Seen:
-    Type: AWS::Serverless::Function
-    Properties: {FunctionName: seen, Handler: app.seen, Timeout: 20}
-  Fails:
-    Type: AWS::Serverless::Function
-    Properties: {FunctionName: fails, Handler: app.fails}
-  Hangs:
-    Type: AWS::Serverless::Function
-    Properties: {FunctionName: hangs, Handler: app.hangs, Timeout: 1}
-  Off:
-    Type: AWS::Serverless::Function
-    Properties: {FunctionName: off, Handler: app.echo, ReservedConcurrentExecutions: 0}
-  Huge:
-    Type: AWS::Serverless::Function
-    Properties:
-      {FunctionName: huge, Handler: app.huge, Timeout: 60, LoggingConfig: {LogFormat: JSON, ApplicationLogLevel: WARN, LogGroup: mine}}
-"""
-CODE = '''
-import json, os, time
-
-FOLDER = os.path.dirname(os.path.abspath(__file__))
-
-
-def echo(event, context):
-    print("echo has", json.dumps(event))
-    client = context.client_context
-    return {
-        "event": event,
-        "request": context.aws_request_id,
-        "arn": context.invoked_function_arn,
-        "custom": client.custom if client else None,
-        "stage": os.environ["STAGE"],
-    }
-
-
-def seen(event, context):
-    for record in event["Records"]:
-        with open(f"{FOLDER}/seen.txt", "a") as file:
-            file.write(record["dynamodb"]["Keys"]["pk"]["S"] + "\\n")
-    while os.path.exists(f"{FOLDER}/hold"):
-        time.sleep(0.02)
-
-
-def fails(event, context):
-    print("about to fail")
-    with open(f"{FOLDER}/failed.txt", "a") as file:
-        file.write(json.dumps([context.aws_request_id, event]) + "\\n")
-    raise ValueError("no good")
-
-
-def hangs(event, context):
-    time.sleep(3600)
-
-
-def huge(event, context):
-    return "x" * event
-'''
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lambda") / "application"
-    (folder / "src").mkdir(parents=True)
-    (folder / "template.yaml").write_text(TEMPLATE)
-    (folder / "src/app.py").write_text(CODE)
-    server = Server(folder.parent / "data", command="up", positional=[folder]).wait_ready()
-    server.folder = folder
-    yield server
-    assert server.stop() == 0, server.output()
-
-
-@pytest.fixture(scope="module")
-def client(server):
-    # With the SDK's own look at parameters off, so that the server sees what is wrong; payloads are bytes as everywhere.
-    return server.client("lambda", read_timeout=90)
-
-
-@pytest.fixture
-def stream(server, request):
-    """The ARN of the stream of a table of this test; its name is the test's."""
-    name = "t-" + re.sub("[^A-Za-z0-9]", "-", request.node.name)[:100]
-    table = make_table(server.client(), name, stream="NEW_AND_OLD_IMAGES")
-    return table["LatestStreamArn"]
-
-
-@pytest.fixture(scope="module")
-def unmapped(server):
-    """The ARN of a stream that has no mapping."""
-    return make_table(server.client(), "t-unmapped", stream="KEYS_ONLY")["LatestStreamArn"]
-
-
-@pytest.fixture
-def make(client, stream):
-    """Makes mappings, and deletes them when the test ends."""
-    made = []
-
-    def maker(function="seen", **parameters):
-        parameters = {"EventSourceArn": stream, "StartingPosition": "TRIM_HORIZON", **parameters}
-        mapping = client.create_event_source_mapping(FunctionName=function, **parameters)
-        made.append(mapping["UUID"])
-        return mapping
-
-    yield maker
-    for name in made:
-        try:
-            wait_for_state(client, name, "Enabled", "Disabled")
-            client.delete_event_source_mapping(UUID=name)
-            wait_until(lambda: is_gone(client, name), "the end of the deletion")
-        except client.exceptions.ResourceNotFoundException:
-            pass
-
-
-def wait_for_state(client, name, *states):
-    def state():
-        mapping = client.get_event_source_mapping(UUID=name)
-        return mapping if mapping["State"] in states else None
-
-    return wait_until(state, f"one of the states {states}")
-
-
-def is_gone(client, name):
-    try:
-        client.get_event_source_mapping(UUID=name)
-    except client.exceptions.ResourceNotFoundException:
-        return True
-    return False
-
-
-def lines_of(server, name):
-    """What the functions wrote into a file beside their code."""
-    path = server.folder / "src" / name
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def refused(call, **parameters):
-    with pytest.raises(botocore.exceptions.ClientError) as raised:
-        call(**parameters)
-    answer = raised.value.response
-    return answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"], answer["Error"]["Message"]
-
-
-def without_meta(answer):
-    meta = answer.pop("ResponseMetadata")
-    return meta, answer
-
-
-def raw(server, method, path, body=None, **headers):
-    """Status, headers and document of a request as no SDK sends it."""
-    request = urllib.request.Request(
-        server.url + path,
-        method=method,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={
-            "X-Amz-Date": "20260101T000000Z",
-            "Authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host, Signature=b",
-            **headers,
-        },
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.headers, error.read()
-
-
-# Event source mappings.
+from conftest import make_table, wait_until
+from lambda_server import (  # noqa: F401 (fixtures)
+    ACCOUNT, CODE, FUNCTION_ARN, STREAM_ARN, TEMPLATE, client, is_gone, lines_of, make, raw, refused, server, stream, unmapped,
+    wait_for_state, without_meta,
+)
 
 
 def test_a_new_mapping_is_told_as_aws_tells_it(server, client, make, stream):
@@ -543,197 +361,49 @@ def test_mappings_have_tags(server, client, make):
     assert client.list_tags(Resource=f"{FUNCTION_ARN}:echo")["Tags"] == {}
     assert refused(client.tag_resource, Resource=f"{FUNCTION_ARN}:echo", Tags={"a": "b"})[:2] == (
         400, "InvalidParameterValueException")  # fmt: skip
+    assert refused(client.list_tags, Resource=f"{FUNCTION_ARN}:none") == (
+        404, "ResourceNotFoundException", f"Function not found: {FUNCTION_ARN}:none")  # fmt: skip
+    status, code, message = refused(client.list_tags, Resource=f"{FUNCTION_ARN}:echo:live")
+    assert (status, code) == (400, "InvalidParameterValueException") and message.startswith("Tagging operations are permitted on")
 
 
-# Functions.
+TAG_PATTERN = r"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)"
 
 
-def test_functions_of_the_template_are_listed_and_described(server, client):
-    """Spec 1; lambda-runtime 8, "in every response"."""
-    names = [function["FunctionName"] for function in client.list_functions()["Functions"]]
-    assert names == ["echo", "fails", "hangs", "huge", "off", "seen"]
-    first = client.list_functions(MaxItems=2)
-    assert [function["FunctionName"] for function in first["Functions"]] == names[:2]
-    rest = client.list_functions(Marker=first["NextMarker"])
-    assert [function["FunctionName"] for function in rest["Functions"]] == names[2:]
-    assert "NextMarker" not in rest
-    meta, got = without_meta(client.get_function_configuration(FunctionName="echo"))
-    assert meta["HTTPStatusCode"] == 200
-    assert got.pop("CodeSize") == (server.folder / "src/app.py").stat().st_size
-    assert len(base64.b64decode(got.pop("CodeSha256"))) == 32
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000", got.pop("LastModified"))
-    assert got.pop("Architectures") in (["x86_64"], ["arm64"])
-    assert got == {
-        "FunctionName": "echo",
-        "FunctionArn": f"{FUNCTION_ARN}:echo",
-        "Runtime": "python3.11",
-        "Handler": "app.echo",
-        "Description": "",
-        "Timeout": 5,
-        "MemorySize": 256,
-        "Version": "$LATEST",
-        "Environment": {"Variables": {"STAGE": "test"}},
-        "TracingConfig": {"Mode": "PassThrough"},
-        "State": "Active",
-        "LastUpdateStatus": "Successful",
-        "PackageType": "Zip",
-        "EphemeralStorage": {"Size": 512},
-        "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
-        "LoggingConfig": {"LogFormat": "Text", "LogGroup": "/aws/lambda/echo"},
-    }
-    assert client.get_function_configuration(FunctionName="huge")["LoggingConfig"] == {
-        "LogFormat": "JSON",
-        "ApplicationLogLevel": "WARN",
-        "SystemLogLevel": "INFO",
-        "LogGroup": "/aws/lambda/huge",
-    }
-    for name in (f"{FUNCTION_ARN}:echo", f"{ACCOUNT}:function:echo", "echo:$LATEST"):
-        whole = client.get_function(FunctionName=name)
-        assert whole["Configuration"]["Handler"] == "app.echo"
-    assert whole["Concurrency"] == {"ReservedConcurrentExecutions": 4}
-    assert whole["Code"]["Location"].rstrip("/").endswith("/application/src")
+def test_tags_have_the_rules_of_the_model(client, make, unmapped):
+    """Spec 2, Tags: what the model says is told of the tags as a whole; what it does not say, in other words."""
 
+    def constraint(where, shown, least, most):
+        rules = f"Member must have length less than or equal to {most}, Member must have length greater than or equal to {least}"
+        rules += f", Member must satisfy regular expression pattern: {TAG_PATTERN}, Member must not be null"
+        return f"Value '{shown}' at {where}[{rules}]"
 
-def test_an_unknown_function_is_told_by_its_arn(client):
-    """Spec 12: Get uses the ARN without, Invoke with `:$LATEST`."""
-    for call in (client.get_function, client.get_function_configuration):
-        assert refused(call, FunctionName="none") == (
-            404, "ResourceNotFoundException", f"Function not found: {FUNCTION_ARN}:none")  # fmt: skip
-    not_found = (404, "ResourceNotFoundException", f"Function not found: {FUNCTION_ARN}:none:$LATEST")
-    for kind in ("RequestResponse", "Event", "DryRun"):
-        assert refused(client.invoke, FunctionName="none", InvocationType=kind) == not_found
-    assert refused(client.invoke, FunctionName="none", Qualifier="7")[2] == f"Function not found: {FUNCTION_ARN}:none:7"
-    assert refused(client.invoke, FunctionName="echo:live", Qualifier="7")[:2] == (400, "InvalidParameterValueException")
-
-
-def test_an_operation_that_is_not_here_is_refused_by_name(client, server):
-    status, code, message = refused(client.delete_function, FunctionName="echo")
-    assert (status, code) == (501, "NotImplementedException") and message.startswith("DeleteFunction is not supported")
-    status, headers, body = raw(server, "GET", "/2015-03-31/nothing")
-    assert (status, headers["x-amzn-ErrorType"]) == (404, "UnknownOperationException"), body
-
-
-def test_a_request_without_authentication_is_refused(server):
-    request = urllib.request.Request(f"{server.url}/2015-03-31/functions")
-    with pytest.raises(urllib.error.HTTPError) as raised:
-        urllib.request.urlopen(request, timeout=30)
-    assert raised.value.code == 403
-    assert raised.value.headers["x-amzn-ErrorType"] == "MissingAuthenticationTokenException"
-
-
-# Invoke.
-
-
-def test_an_invocation_answers_what_the_function_answers(client):
-    """Spec 12: RequestResponse, client context, the context's ARN and id; no payload is `{}`."""
-    context = base64.b64encode(json.dumps({"custom": {"a": "b"}}).encode()).decode()
-    answer = client.invoke(FunctionName="echo", Payload=b'{"n": 1}', ClientContext=context, Qualifier="$LATEST")
-    assert (answer["StatusCode"], answer["ExecutedVersion"]) == (200, "$LATEST")
-    assert "FunctionError" not in answer and "LogResult" not in answer
-    payload = json.loads(answer["Payload"].read())
-    assert payload == {
-        "event": {"n": 1},
-        "request": answer["ResponseMetadata"]["RequestId"],
-        "arn": f"{FUNCTION_ARN}:echo:$LATEST",
-        "custom": {"a": "b"},
-        "stage": "test",
-    }
-    # Line breaks around and inside of it, and what a header may not hold.
-    context = base64.b64encode(b'{"custom":\r\n{"a": "\x7f\xc3\xbc"}}\n').decode()
-    answer = client.invoke(FunctionName="echo", ClientContext=context)
-    assert json.loads(answer["Payload"].read())["custom"] == {"a": "\x7f\u00fc"}
-    payload = json.loads(client.invoke(FunctionName="echo")["Payload"].read())
-    assert (payload["event"], payload["arn"]) == ({}, f"{FUNCTION_ARN}:echo")
-
-
-def test_a_log_tail_has_what_the_invocation_wrote(client):
-    """Spec 12, X-Amz-Log-Type; lambda-runtime 10, the lines and the 4 KB."""
-    answer = client.invoke(FunctionName="echo", Payload=b'"x"', LogType="Tail")
-    lines = base64.b64decode(answer["LogResult"]).decode().splitlines()
-    request = answer["ResponseMetadata"]["RequestId"]
-    assert lines[0] == f"START RequestId: {request} Version: $LATEST"
-    assert lines[1] == 'echo has "x"'
-    assert lines[-2] == f"END RequestId: {request}" and lines[-1].startswith(f"REPORT RequestId: {request}\tDuration: ")
-    answer = client.invoke(FunctionName="echo", Payload=json.dumps("y" * 10_000).encode(), LogType="Tail")
-    tail = base64.b64decode(answer["LogResult"])
-    assert len(tail) == 4096 and b"yyyy" in tail and b"REPORT" in tail and b"START" not in tail
-    answer = client.invoke(FunctionName="huge", Payload=b"3", LogType="Tail")
-    start, report = (json.loads(line) for line in base64.b64decode(answer["LogResult"]).decode().splitlines())
-    assert (start["type"], report["type"], report["record"]["status"]) == ("platform.start", "platform.report", "success")
-    answer = client.invoke(FunctionName="fails", LogType="Tail")
-    assert b"about to fail" in base64.b64decode(answer["LogResult"])
-    answer = client.invoke(FunctionName="hangs", LogType="Tail")
-    assert b"Status: timeout" in base64.b64decode(answer["LogResult"])
-
-
-def test_a_function_that_fails_is_an_answer_with_function_error(client):
-    """Lambda-runtime 4; spec 12, FunctionError `Unhandled` with 200."""
-    for name, payload, kind, message in (
-        ("fails", b"{}", "ValueError", "no good"),
-        ("hangs", b"{}", "Sandbox.Timedout", "Task timed out after 1.00 seconds"),
-        ("huge", b"7000000", "Function.ResponseSizeTooLarge", "Response payload size exceeded maximum allowed payload size (6291556 bytes)."),
-    ):
-        answer = client.invoke(FunctionName=name, Payload=payload)
-        document = json.loads(answer["Payload"].read())
-        assert (answer["StatusCode"], answer["FunctionError"]) == (200, "Unhandled")
-        assert document["errorType"] == kind and message in document["errorMessage"]
-        assert answer["ExecutedVersion"] == "$LATEST"
-    whole = client.invoke(FunctionName="huge", Payload=b"6000000")["Payload"].read()
-    assert len(whole) == 6_000_002
-
-
-def test_an_event_is_accepted_and_run_later(server, client):
-    """Spec 12: Event, 202, an empty body, no executed version; the request's id is the invocation's."""
-    answer = client.invoke(FunctionName="fails", InvocationType="Event", Payload=b'{"later": 1}')
-    assert (answer["StatusCode"], answer["Payload"].read()) == (202, b"")
-    assert "ExecutedVersion" not in answer and "FunctionError" not in answer
-    told = json.dumps([answer["ResponseMetadata"]["RequestId"], {"later": 1}])
-    wait_until(lambda: told in lines_of(server, "failed.txt"), "the event")
-
-
-def test_a_dry_run_runs_nothing(server, client):
-    before = lines_of(server, "failed.txt")
-    answer = client.invoke(FunctionName="fails", InvocationType="DryRun")
-    assert (answer["StatusCode"], answer["Payload"].read()) == (204, b"")
-    assert lines_of(server, "failed.txt") == before
-
-
-def test_a_function_that_is_switched_off_is_throttled(server, client):
-    """Lambda-runtime 5, "Reserved concurrency 0"; spec 12, the reason."""
-    assert refused(client.invoke, FunctionName="off") == (429, "TooManyRequestsException", "Rate Exceeded.")
-    status, _, body = raw(server, "POST", "/2015-03-31/functions/off/invocations", {})
-    assert json.loads(body)["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
-    command = [BINARY, "invoke", "off", "{}", "--endpoint", server.url]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert told.returncode != 0 and "it is switched off: its ReservedConcurrentExecutions are 0" in told.stderr, told
-
-
-def test_invocations_that_are_refused(client):
-    """Spec 12: sizes, types, payloads."""
-    too_large = b'"' + b"x" * (6 * 1024 * 1024 - 1) + b'"'
-    status, code, message = refused(client.invoke, FunctionName="huge", Payload=too_large)
-    assert (status, code) == (413, "RequestTooLargeException")
-    assert message == "6291457 byte payload is too large for the RequestResponse invocation type (limit 6291456 bytes)"
-    status, code, _ = refused(client.invoke, FunctionName="echo", InvocationType="Event", Payload=too_large[: 2**20] + b'"')
-    assert (status, code) == (413, "RequestTooLargeException")
-    largest = client.invoke(FunctionName="huge", Payload=b'"' + too_large[2:])
-    assert json.loads(largest["Payload"].read())["errorType"] == "TypeError", "the function got it"
-    for wrong, code in (
-        ({"Payload": b"no json"}, "InvalidRequestContentException"),
-        ({"ClientContext": "no base64"}, "InvalidRequestContentException"),
-        ({"ClientContext": base64.b64encode(b'"' + b"x" * 3000 + b'"').decode()}, "InvalidRequestContentException"),
-        ({"ClientContext": base64.b64encode(b"[]").decode()}, "InvalidRequestContentException"),
-        ({"ClientContext": base64.b64encode(b"null").decode()}, "InvalidRequestContentException"),
-        ({"Payload": b'"\xff"'}, "InvalidRequestContentException"),
-        ({"Qualifier": "a b"}, "ValidationException"),
-        ({"Qualifier": "a.b"}, "ValidationException"),
-        ({"Qualifier": "a" * 129}, "ValidationException"),
-        ({"FunctionName": "a b"}, "ValidationException"),
-        ({"FunctionName": "echo:a.b"}, "ValidationException"),
-        ({"FunctionName": "a" * 257}, "ValidationException"),
-        ({"InvocationType": "Other"}, "ValidationException"),
-        ({"LogType": "Other"}, "ValidationException"),
-        ({"TenantId": "t"}, "InvalidParameterValueException"),
-        ({"DurableExecutionName": "d"}, "InvalidParameterValueException"),
-    ):
-        assert refused(client.invoke, **{"FunctionName": "echo", **wrong})[:2] == (400, code), wrong
+    key = "'tags' failed to satisfy constraint: Map keys must satisfy constraint: "
+    value = "'tags' failed to satisfy constraint: Map value must satisfy constraint: "
+    arn = make(Tags={"team": "a"})["EventSourceMappingArn"]
+    new = {"FunctionName": "seen", "EventSourceArn": unmapped, "StartingPosition": "LATEST"}
+    for tags, told in [
+        ({"a": "b,c", "d": "e"}, [constraint(value, "{a=b,c, d=e}", 0, 256)]),
+        ({"a": "x" * 257}, [constraint(value, "{a=%s}" % ("x" * 257), 0, 256)]),
+        ({"": "a"}, [constraint(key, "{=a}", 1, 128)]),
+        ({"k" * 129: ""}, [constraint(key, "{%s=}" % ("k" * 129), 1, 128)]),
+        ({"a\tb": "c;d"}, [constraint(key, "{a\tb=c;d}", 1, 128), constraint(value, "{a\tb=c;d}", 0, 256)]),
+    ]:
+        text = f"{len(told)} validation error{'s' if len(told) > 1 else ''} detected: " + "; ".join(told)
+        for call, parameters in ((client.tag_resource, {"Resource": arn}), (client.create_event_source_mapping, new)):
+            assert refused(call, Tags=tags, **parameters) == (400, "ValidationException", text)
+    keys = constraint("'tagKeys' failed to satisfy constraint: Member must satisfy constraint: ", "[team, a,b]", 1, 128)
+    assert refused(client.untag_resource, Resource=arn, TagKeys=["team", "a,b"])[2] == f"1 validation error detected: {keys}"
+    for tags, text in [
+        ({"AWS:x": "y"}, "aws: prefixed tag key names are not allowed for external use."),
+        ({str(n): "" for n in range(50)}, "Number of tags exceeds resource tag limit."),
+        ({}, "An error occurred and the request cannot be processed."),
+    ]:
+        assert refused(client.tag_resource, Resource=arn, Tags=tags) == (400, "InvalidParameterValueException", text)
+    status, code, message = refused(client.create_event_source_mapping, Tags={"aws:x": "y"}, **new)
+    assert (status, code) == (400, "InvalidParameterValueException") and message.startswith("aws: prefixed")
+    client.tag_resource(Resource=arn, Tags={"\u00fc \u4e2d+-=._:/@1": "", "k" * 128: "v" * 256})
+    assert len(client.list_tags(Resource=arn)["Tags"]) == 3
+    for resource in ("seen", "arn:aws:lambda:us-east-1:1:function:seen", arn[:-1], arn.replace("event-source-mapping", "layer")):
+        status, code, message = refused(client.list_tags, Resource=resource)
+        assert (status, code) == (400, "ValidationException") and f"Value '{resource}' at 'resource' failed" in message, message

@@ -3,6 +3,7 @@
 Rows: docs/spec/dynamodb-api.md 8.2; docs/spec/streams.md 8; docs/spec/event-source-mapping.md 6.
 """
 
+import gzip
 import json
 import time
 import urllib.request
@@ -106,6 +107,35 @@ def test_the_function_of_a_template_sees_that_the_service_removed_an_item(start,
     line = "SAW " + json.dumps(["REMOVE", "gone", service])
     wait_until(lambda: line in server.output(), "the record of the expired item")
     assert "SAW " + json.dumps(["INSERT", "gone", None]) in server.output()
+
+
+def test_a_sink_sees_that_the_service_removed_an_item(start, tmp_path):
+    """As a function does: what copies a table knows what went by itself from what a client deleted."""
+    config = tmp_path / "tailrace.json"
+    config.write_text(json.dumps({"sinks": {"lake": {"from": "sessions", "to": "./lake", "flush": {"seconds": 0}}}}))
+    server = start("--config", str(config))
+    dynamodb = server.client()
+    make_table(dynamodb, "sessions", stream="NEW_AND_OLD_IMAGES")
+    enable(dynamodb, "sessions")
+    put(dynamodb, "sessions", "deleted", 1000)
+    dynamodb.delete_item(TableName="sessions", Key={"pk": {"S": "deleted"}})
+    put(dynamodb, "sessions", "gone", -5)
+
+    def removed():
+        """The records of what was removed, by key: who did it."""
+        lines = [line for file in (tmp_path / "lake").rglob("*.jsonl*") for line in lines_of(file)]
+        removals = [line for line in lines if line["eventName"] == "REMOVE"]
+        return {line["dynamodb"]["Keys"]["pk"]["S"]: line.get("userIdentity") for line in removals}
+
+    service = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
+    wait_until(lambda: removed() == {"deleted": None, "gone": service}, "both records in the directory")
+
+
+def lines_of(path):
+    if any(part.startswith((".", "_")) for part in path.parts):
+        return []
+    content = path.read_bytes()
+    return [json.loads(line) for line in (gzip.decompress(content) if path.suffix == ".gz" else content).splitlines()]
 
 
 def test_what_a_kill_interrupted_is_finished_by_the_next_start(start):

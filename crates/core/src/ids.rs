@@ -188,6 +188,13 @@ impl fmt::Display for MappingId {
     }
 }
 
+/// Random bits as a version 4 uuid, in its usual text form.
+pub fn uuid_of_random(bits: u128) -> String {
+    const VERSION_AND_VARIANT: u128 = 0xf000_c000_0000_0000_0000;
+    const FOUR_AND_RFC_9562: u128 = 0x4000_8000_0000_0000_0000;
+    uuid_text(bits & !VERSION_AND_VARIANT | FOUR_AND_RFC_9562)
+}
+
 /// A uuid in its usual text form, lower case.
 pub fn uuid_text(uuid: u128) -> String {
     let digits = format!("{uuid:032x}");

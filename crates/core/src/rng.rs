@@ -1,6 +1,6 @@
 //! Randomness comes in by argument. The one place that asks the operating system is `tailrace_server::clock`.
 
-use crate::ids::uuid_text;
+use crate::ids::uuid_of_random;
 
 /// A source of random bytes.
 pub trait Rng: Send + Sync + 'static {
@@ -16,11 +16,9 @@ pub trait Rng: Send + Sync + 'static {
 
     /// A random version 4 UUID in its usual text form, lower case.
     fn uuid(&self) -> String {
-        let mut b = [0; 16];
-        self.fill(&mut b);
-        b[6] = (b[6] & 0x0f) | 0x40;
-        b[8] = (b[8] & 0x3f) | 0x80;
-        uuid_text(u128::from_be_bytes(b))
+        let mut bits = [0; 16];
+        self.fill(&mut bits);
+        uuid_of_random(u128::from_be_bytes(bits))
     }
 }
 

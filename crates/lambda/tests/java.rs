@@ -15,6 +15,7 @@ use std::time::Duration;
 use common::{Bench, is_left_out};
 use serde_json::{Value, json};
 use tailrace_core::FunctionArn;
+use tailrace_core::function::LogLevel;
 use tailrace_lambda::{FunctionConfig, FunctionErrorKind, LogStream, Settings};
 
 /// The classes of the handlers in `tests/java`, compiled once; `None`: these tests are left out.
@@ -187,9 +188,39 @@ async fn what_a_handler_prints_and_logs_is_shown_line_by_line() {
     };
     assert_eq!(
         of(LogStream::Stdout),
-        ["Grüße", "a piece, and its end", "logged", "logged with a level", "logged without a context"]
+        ["Grüße", "a piece, and its end", "logged", "[INFO] logged with a level", "logged without a context"]
     );
     assert_eq!(of(LogStream::Stderr), ["an error"]);
+}
+
+/// Section 10: what loggers are given and what fails is JSON where that is asked for, from a level on; what is printed is not.
+#[tokio::test]
+async fn what_a_java_handler_logs_is_json_where_that_is_asked_for() {
+    let Some(classes) = classes() else { return };
+    let mut bench = bench_with(|_| ());
+    let mut config = config("shop.Told::logs", classes);
+    config.logging.json = true;
+    config.logging.application_level = Some(LogLevel::Warn);
+    bench.functions.put(config).unwrap();
+    let (_, _, request_id) = bench.error("{}").await;
+    bench.functions.stop(Duration::from_secs(5)).await;
+    let lines: Vec<String> =
+        bench.lines_left().into_iter().filter(|line| line.stream == LogStream::Stdout).map(|line| line.text).collect();
+    assert_eq!((lines[0].as_str(), lines[1].as_str(), lines.len()), ("printed", "bytes as they are", 6), "{lines:?}");
+    let texts = [
+        "of no level",
+        "Gr\u{fc}\u{df}e\nin two lines",
+        "without a context",
+        "no good: java.lang.IllegalStateException",
+    ];
+    let levels = ["UNDEFINED", "WARN", "ERROR", "ERROR"];
+    for (line, (text, level)) in lines[2..].iter().zip(texts.into_iter().zip(levels)) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let time = line["timestamp"].as_str().unwrap();
+        assert!(time.len() == 24 && time.ends_with('Z'), "{line}");
+        assert_eq!((&line["level"], &line["AWSRequestId"]), (&json!(level), &json!(request_id)), "{line}");
+        assert!(line["message"].as_str().unwrap().starts_with(text), "{line}");
+    }
 }
 
 /// Section 4: the documents of errors, and what is left of the process.

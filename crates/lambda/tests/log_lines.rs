@@ -142,17 +142,22 @@ async fn an_invocation_whose_process_does_not_start_has_its_lines() {
 }
 
 const PYTHON_LOGGING: &str = "
-import logging
+import json, logging, sys, traceback
 log = logging.getLogger('mine')
+logging.addLevelName(25, 'NOTICE')
+log.warning('at the start')
 def handler(event, context):
     log.debug('too little')
-    log.warning('two %s', 'words', extra={'order': 7})
+    log.warning('two %s', 'words', extra={'order': 7, 'level': 'mine', 'errorType': 'mine'})
+    log.log(25, 'between')
+    log.log(99, 'above')
     log.info({'text': '\\u00fc'})
     print('as it is')
     try:
         1 / 0
     except ZeroDivisionError:
         log.exception('caught')
+        print(json.dumps({'trace': traceback.format_tb(sys.exc_info()[2])}))
     raise ValueError('bad')
 ";
 const NODE_LOGGING: &str = "
@@ -186,19 +191,24 @@ async fn lines_are_json_where_that_is_asked_for() {
                 texts.push(text);
             }
         }
-        assert_eq!((&seen[0]["type"], &seen[0]["record"]["requestId"]), (&"platform.start".into(), &"r-1".into()));
         let report = &seen.last().unwrap()["record"];
         let error = if is_node { "TypeError" } else { "ValueError" };
         assert_eq!((&report["status"], &report["errorType"]), (&"error".into(), &error.into()), "{report}");
+        if !is_node {
+            // Before the first invocation there is no request.
+            let first = seen.remove(0);
+            assert_eq!((&first["message"], &first["requestId"]), (&"at the start".into(), &"".into()));
+        }
+        assert_eq!((&seen[0]["type"], &seen[0]["record"]["requestId"]), (&"platform.start".into(), &"r-1".into()));
         let own = &seen[1..seen.len() - 1];
-        for line in own.iter().filter(|line| line.is_object()) {
+        for line in own.iter().filter(|line| line.is_object() && line["trace"].is_null()) {
             assert!(line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
             assert_eq!(line["requestId"], "r-1", "{line}");
         }
         let part = |line: usize, names: &[&str]| -> Vec<serde_json::Value> {
             names.iter().map(|name| own[line][*name].clone()).collect()
         };
-        assert_eq!(own.len(), if is_node { 7 } else { 5 }, "{own:?}");
+        assert_eq!(own.len(), if is_node { 7 } else { 8 }, "{own:?}");
         if is_node {
             assert_eq!(part(0, &["level", "message"]), ["WARN", "two words"]);
             assert_eq!(part(1, &["level", "message"]), [serde_json::json!("INFO"), serde_json::json!({ "order": 7 })]);
@@ -220,13 +230,17 @@ async fn lines_are_json_where_that_is_asked_for() {
             error(6, &own[6]["message"], "bad", "TypeError");
         } else {
             assert_eq!(part(0, &["level", "message", "logger"]), ["WARNING", "two words", "mine"]);
-            assert_eq!(own[0]["order"], 7);
-            assert_eq!(own[1]["message"], serde_json::json!({ "text": "\u{fc}" }));
+            assert_eq!((&own[0]["order"], &own[0]["errorType"]), (&7.into(), &serde_json::Value::Null));
+            // Levels of the function's own are rounded to those that AWS knows.
+            assert_eq!(part(1, &["level", "message"]), ["INFO", "between"]);
+            assert_eq!(part(2, &["level", "message"]), ["CRITICAL", "above"]);
+            assert_eq!(own[3]["message"], serde_json::json!({ "text": "\u{fc}" }));
             assert!(texts.iter().any(|text| text.contains('\u{fc}')), "text is as it is: {texts:?}");
-            assert_eq!(own[2], "as it is");
-            assert_eq!(part(3, &["message", "errorType"]), ["caught", "ZeroDivisionError"]);
-            assert!(own[3]["location"].as_str().unwrap().contains("app.py:handler:"), "{}", own[3]);
-            assert_eq!(part(4, &["level", "errorType", "errorMessage"]), ["ERROR", "ValueError", "bad"]);
+            assert_eq!(own[4], "as it is");
+            assert_eq!(part(5, &["message", "errorType"]), ["caught", "ZeroDivisionError"]);
+            assert!(own[5]["location"].as_str().unwrap().contains("app.py:handler:"), "{}", own[5]);
+            assert_eq!(own[5]["stackTrace"], own[6]["trace"], "as Python prints it");
+            assert_eq!(part(7, &["level", "errorType", "errorMessage"]), ["ERROR", "ValueError", "bad"]);
         }
         bench.stop().await;
     }

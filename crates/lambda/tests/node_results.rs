@@ -100,6 +100,8 @@ async fn each_style_of_handler_answers() {
         // As on AWS: a result that is returned without a promise is not looked at.
         ("() => 'returned'", "null"),
         ("async () => undefined", "null"),
+        // A clock that a test library has put in place of the real one.
+        ("async () => { globalThis.Date = class { static now() { return 0; } }; console.log(1); return 1; }", "1"),
         ("async () => 'Gr\\u00fc\\u00dfe'", "\"Gr\u{fc}\u{df}e\""),
         ("async () => Buffer.from('ab')", r#"{"type":"Buffer","data":[97,98]}"#),
     ] {
@@ -109,6 +111,66 @@ async fn each_style_of_handler_answers() {
         assert_eq!(bench.result(r#"{"n":1}"#).await, expected, "{code}, again");
         bench.stop().await;
     }
+}
+
+/// Row 7.3: handlers of the newer runtimes return their result, whichever node runs them.
+#[tokio::test]
+async fn from_nodejs24_on_a_handler_returns_its_result() {
+    let run = async |file: &str, code: &str| {
+        let bench = Bench::new();
+        let mut config = bench.node(file, code);
+        config.runtime = "nodejs24.x".into();
+        bench.functions.put(config).unwrap();
+        let outcome = bench.invoke(r#"{"n":1}"#).await;
+        bench.stop().await;
+        match outcome {
+            InvokeOutcome::Success { payload, .. } => serde_json::from_slice(&payload).unwrap(),
+            InvokeOutcome::FunctionError { payload, .. } => {
+                serde_json::from_slice::<Value>(&payload).unwrap()["errorType"].clone()
+            }
+            other => panic!("{code}: {other:?}"),
+        }
+    };
+    for (code, expected) in [
+        ("async (event) => event.n + 1", json!(2)),
+        ("() => 'returned'", json!("returned")),
+        ("(event) => Promise.resolve(event.n)", json!(1)),
+        ("async () => undefined", json!(null)),
+        ("async () => { throw new RangeError('no'); }", json!("RangeError")),
+        ("() => { throw 'text'; }", json!("string")),
+        ("async () => 1n", json!("Runtime.JSONStringifyError")),
+        ("() => new Promise(() => {})", json!("Runtime.ExitError")),
+        (
+            "async () => { Promise.reject(new Error('stray')); await new Promise((r) => setTimeout(r, 50)); }",
+            json!("Runtime.ExitError"),
+        ),
+        (
+            "async () => { process.on('uncaughtException', () => {}); setTimeout(() => { throw 1; }); await new Promise((r) => setTimeout(r, 20)); return 6; }",
+            json!(6),
+        ),
+        ("(event, context, callback) => callback(null, 1)", json!("Runtime.CallbackHandlerDeprecated")),
+        ("async (event, context, callback) => 1", json!("Runtime.CallbackHandlerDeprecated")),
+        ("(event, context) => context.done(null, 1)", json!("TypeError")),
+        ("async (event, context) => 'callbackWaitsForEmptyEventLoop' in context", json!(false)),
+        ("async (event, context) => [context.w3c(), /^Root=/.test(context.xRayTraceId)]", json!([{}, true])),
+        ("awslambda.streamifyResponse((event, stream) => stream.end('5'))", json!("Error")),
+        // Those that write to a stream have three.
+        ("awslambda.streamifyResponse(async (event, stream, context) => stream.end('5'))", json!(5)),
+    ] {
+        assert_eq!(run("app.js", &format!("exports.handler = {code};\n")).await, expected, "{code}");
+    }
+    assert_eq!(run("app.mjs", "export default { handler: async () => 1 };\n").await, json!(1));
+    let mut bench = Bench::new();
+    let mut config = bench.node("app.mjs", "console.log('loading');\nexport const handler = async () => 1;\n");
+    config.runtime = "nodejs24.x".into();
+    bench.functions.put(config).unwrap();
+    bench.result("{}").await;
+    let mut line = bench.line().await;
+    while line.stream != LogStream::Stdout {
+        line = bench.line().await;
+    }
+    assert!(line.text.ends_with("Z\t-\tINFO\tloading"), "{}", line.text);
+    bench.stop().await;
 }
 
 /// Row 7.3: `callbackWaitsForEmptyEventLoop` is true for callbacks; results of async handlers are sent at once.

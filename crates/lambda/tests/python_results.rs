@@ -169,6 +169,7 @@ async fn an_error_is_told_also_where_nothing_can_be_printed() {
             "bad",
         ),
         ("raise type('\u{9519}\u{8bef}', (Exception,), {})('bad')", "\u{9519}\u{8bef}", "bad"),
+        ("raise type('Two\\r\\nLines', (Exception,), {})('bad')", "Two\r\nLines", "bad"),
     ] {
         let bench = Bench::new();
         bench.put(&format!("def handler(event, context):\n    {code}\n"));

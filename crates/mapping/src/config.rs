@@ -132,10 +132,7 @@ impl CreateMapping {
             None => constraints.broken("functionName", None, "not be null"),
         }
         constraints.source(self.event_source_arn.as_deref());
-        if let Some(position) = self.starting_position.as_deref().filter(|position| !POSITIONS.contains(position)) {
-            let rule = format!("satisfy enum value set: [{}]", POSITIONS.join(", "));
-            constraints.broken("startingPosition", Some(position), rule);
-        }
+        constraints.choice("startingPosition", self.starting_position.as_deref(), &POSITIONS);
         self.parameters.constrain(&mut constraints);
         constraints.check()?;
         let (Some(function), Some(arn)) = (function, self.event_source_arn.as_deref()) else {
@@ -209,6 +206,7 @@ impl Parameters {
         ] {
             constraints.range(member, value, min, max);
         }
+        constraints.tags(self.tags.as_ref());
         constraints.names("functionResponseTypes", self.response_types.as_ref(), &[REPORT_FAILURES], 1);
         constraints.names("metricsConfig.metrics", self.metrics.as_ref(), &METRICS, METRICS.len());
         constraints.key(self.kms_key_arn.as_deref());

@@ -57,7 +57,7 @@ impl ContentType {
     }
 }
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// Where what was written lies in the streams; for [`AS_OF`].
 pub const LSN: HeaderName = HeaderName::from_static("x-tailrace-lsn");
 /// What a read is to know of.

@@ -15,8 +15,8 @@ use tailrace_core::limits;
 
 use crate::api::Api;
 use crate::auth;
-use crate::body::Share;
-use crate::response::{Answer, ContentType, answer};
+use crate::body::{BodyError, Share};
+use crate::response::{Answer, ContentType, REQUEST_ID, answer};
 use crate::route::{BUSY, Finished, WireState, permits};
 
 /// A request of the Lambda API.
@@ -74,11 +74,32 @@ pub(crate) async fn handle<A: Api>(
     let RestAnswer { status, headers, body } = answered;
     let is_large = body.len() >= limits::HTTP_LARGE_BODY_BYTES;
     let held = if is_large { shared.answers.hold(body) } else { Ok(body) };
-    let Ok(body) = held else {
-        return answer(&shared.ids, 503, ContentType::Json, Bytes::from_static(BUSY), cross_origin);
+    match held {
+        Ok(body) => built(shared, RestAnswer { status, headers, body }, cross_origin),
+        Err(_) => built(shared, busy(), cross_origin),
+    }
+}
+
+/// Answers a request whose body was not taken in.
+pub(crate) fn refuse_body<A>(shared: &WireState<A>, why: &BodyError, cross_origin: bool) -> Answer {
+    let refusal = match why {
+        BodyError::TooLarge => {
+            let text = format!("Request must be smaller than {} bytes.", limits::REQUEST_BODY_BYTES_MAX);
+            refused(413, "RequestEntityTooLargeException", &text)
+        }
+        BodyError::NoRoom => busy(),
+        BodyError::Broken => refused(400, "SerializationException", "The body of the request is broken."),
     };
+    built(shared, refusal, cross_origin)
+}
+
+/// The answer with its headers; its id is a UUID.
+fn built<A>(shared: &WireState<A>, answered: RestAnswer, cross_origin: bool) -> Answer {
+    let RestAnswer { status, headers, body } = answered;
     let content_type = if body.is_empty() { ContentType::None } else { ContentType::Json };
     let mut answer = answer(&shared.ids, status, content_type, body, cross_origin);
+    let id = HeaderValue::try_from(shared.ids.next_uuid()).expect("invariant: letters, digits and hyphens");
+    answer.headers_mut().insert(REQUEST_ID, id);
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::try_from(value) {
             answer.headers_mut().insert(HeaderName::from_static(name), value);
@@ -108,6 +129,10 @@ async fn call<A: Api>(shared: &Arc<WireState<A>>, head: &Parts, body: Bytes, sha
     Finished::new(call.boxed(), false).await
 }
 
+fn busy() -> RestAnswer {
+    RestAnswer { status: 503, headers: error_type("ServiceUnavailableException"), body: Bytes::from_static(BUSY) }
+}
+
 fn failed_inside() -> RestAnswer {
     refused(500, "ServiceException", "The operation failed inside.")
 }
@@ -115,7 +140,11 @@ fn failed_inside() -> RestAnswer {
 fn refused(status: u16, name: &str, message: &str) -> RestAnswer {
     // Both spellings of the member: the models of these errors, and those who read them, differ in it.
     let body = json!({ "message": message, "Message": message }).to_string();
-    RestAnswer { status, headers: vec![(ERROR_TYPE, name.to_owned())], body: body.into() }
+    RestAnswer { status, headers: error_type(name), body: body.into() }
+}
+
+fn error_type(name: &str) -> Vec<(&'static str, String)> {
+    vec![(ERROR_TYPE, name.to_owned())]
 }
 
 #[cfg(test)]

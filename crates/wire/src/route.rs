@@ -71,6 +71,7 @@ pub async fn handle<A: Api>(shared: Arc<WireState<A>>, request: Request<Incoming
     watch.enter(Phase::Busy);
     let answer = match body {
         Ok((body, share)) => dispatch(&shared, &head, body, share, cross_origin).await,
+        Err(why) if rest::is_rest_path(head.uri.path()) => close(rest::refuse_body(&shared, &why, cross_origin)),
         Err(why) => close(refuse_body(&shared, &why, cross_origin)),
     };
     watch.enter(Phase::Writing);

@@ -1,8 +1,9 @@
 // Runs a Node.js handler: asks the host for events, calls the handler, posts results and errors.
 //
 // Node's own modules only, one file, Node.js 18 and later. Usage: node tailrace_runtime.cjs path/module.function
-// Handlers are async functions, functions with a callback, or functions that call context.done, succeed or fail; their
-// modules are CommonJS, ES modules, or TypeScript where node strips types.
+// Handlers are async functions, functions with a callback, or functions that call context.done, succeed or fail; from
+// nodejs24.x on they return their result, or a promise of it, as on AWS. Their modules are CommonJS, ES modules, or
+// TypeScript where node strips types.
 
 "use strict";
 
@@ -16,6 +17,7 @@ const { Writable, finished } = require("node:stream");
 const { pathToFileURL } = require("node:url");
 const util = require("node:util");
 const { exit, stdout } = process;
+const Time = Date;
 const now = Date.now;
 const { parse, stringify } = JSON;
 
@@ -26,9 +28,11 @@ const LOGS_JSON = process.env.AWS_LAMBDA_LOG_FORMAT === "JSON";
 const LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 const LEAST = Math.max(LEVELS.indexOf((process.env.AWS_LAMBDA_LOG_LEVEL ?? "INFO").toUpperCase()), 0);
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
+/** The function's runtime, whichever node runs it, is one in which handlers have neither callbacks nor context.done. */
+const RETURNS_ALONE = Number(/nodejs(\d+)/.exec(process.env.AWS_EXECUTION_ENV ?? "")?.[1] ?? 0) >= 24;
 
-/** The invocation that is open, or was last; as AWS has it, `undefined` before the first. */
-let requestId;
+/** The invocation that is open, or was last; as AWS has it, `undefined` before the first, or a dash in the newer runtimes. */
+let requestId = RETURNS_ALONE ? "-" : undefined;
 /** What to do when nothing is left to be waited for: how a handler that never calls back ends. */
 let onIdle = null;
 /** Tells the host of an error that nobody caught, wherever the function is then. */
@@ -213,11 +217,11 @@ function print(level, text, values = [text]) {
     return;
   }
   // The host turns the inner breaks back.
-  stdout.write(`${new Date().toISOString()}\t${requestId}\t${level}\t${text}`.replace(/\n/g, "\r") + "\n");
+  stdout.write(`${new Time().toISOString()}\t${requestId}\t${level}\t${text}`.replace(/\n/g, "\r") + "\n");
 }
 
 function recordOf(level, text, values) {
-  const head = { timestamp: new Date().toISOString(), level, requestId };
+  const head = { timestamp: new Time().toISOString(), level, requestId };
   try {
     if (values.length === 1) return stringify({ ...head, message: values[0] }, errorsAsMembers);
     const error = values.find(isError);
@@ -262,8 +266,12 @@ function showError(words, error) {
   print("ERROR", `${words} \t${text}`);
 }
 
-/** What nobody catches ends the process, once the host knows of it; so does an event loop that runs dry. */
+/**
+ * What nobody catches ends the process, once the host knows of it; so does an event loop that runs dry. In the newer runtimes
+ * nobody watches: node prints the error and ends with 1, or ends with 0 where nothing is left to be waited for.
+ */
 function watchForStrays(host) {
+  if (RETURNS_ALONE) return;
   let ending = false;
   const end = (words, error, code) => {
     showError(words, error);
@@ -294,8 +302,9 @@ function watchForStrays(host) {
   });
 }
 
-/** The global `awslambda`: handlers that write their response to a stream are marked by it. */
+/** The global `awslambda`: handlers that write their response to a stream are marked by it. A function may ask to be spared. */
 function addGlobal() {
+  if (["1", "true"].includes(process.env.AWS_LAMBDA_NODEJS_NO_GLOBAL_AWSLAMBDA)) return;
   globalThis.awslambda = {
     streamifyResponse(handler) {
       handler[STREAMING] = "response";
@@ -369,9 +378,14 @@ async function load(root, handlerName) {
   ownScope(root);
   const namespace = await loadModule(root, folder, name.slice(0, dot));
   const members = name.slice(dot + 1).split(".");
-  const handler = members.reduce((inner, member) => inner?.[member], namespace);
+  const within = (module) => members.reduce((inner, member) => inner?.[member], module);
+  const handler = within(namespace) || (RETURNS_ALONE && within(namespace?.default));
   if (!handler) throw new RuntimeError("HandlerNotFound", `${handlerName} is undefined or not exported`);
   if (typeof handler !== "function") throw new RuntimeError("HandlerNotFound", `${handlerName} is not a function`);
+  if (RETURNS_ALONE && handler.length >= 3 && !handler[STREAMING]) {
+    const words = "ERROR: AWS Lambda has removed support for callback-based function handlers starting with Node.js 24. You need to modify this function to use a supported handler signature to use Node.js 24 or later. For more information see https://docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html.";
+    throw new RuntimeError("CallbackHandlerDeprecated", words);
+  }
   return handler;
 }
 
@@ -517,7 +531,7 @@ async function serve(host, handler, headers, body) {
   const echoed = headers["lambda-runtime-invocation-id"];
   const echo = echoed === undefined ? {} : { "Lambda-Runtime-Invocation-Id": echoed };
   onStray = (error) => host.postError(`${call}error`, error);
-  const run = handler[STREAMING] ? runStreaming : runBuffered;
+  const run = handler[STREAMING] ? runStreaming : RETURNS_ALONE ? runReturning : runBuffered;
   const { error, failed, result, type = "application/json" } = await run(handler, headers, body);
   // From here on an error that nobody catches belongs to no invocation.
   onStray = null;
@@ -576,6 +590,25 @@ function runBuffered(handler, headers, body) {
   });
 }
 
+/** A handler whose result is what it returns, or what its promise becomes. */
+function runReturning(handler, headers, body) {
+  return new Promise((resolve) => {
+    const fail = (error) => resolve({ failed: true, error });
+    const answer = (result) => {
+      try {
+        resolve({ result: Buffer.from(stringify(result) ?? "null") });
+      } catch {
+        fail(new RuntimeError("JSONStringifyError", "Unable to stringify response body"));
+      }
+    };
+    try {
+      Promise.resolve(handler(parse(body.toString()), contextOf(headers))).then(answer, fail);
+    } catch (error) {
+      fail(error);
+    }
+  });
+}
+
 /** A handler that writes its response to a stream: what it has written when it ends it is the response. */
 async function runStreaming(handler, headers, body) {
   const chunks = [];
@@ -592,9 +625,10 @@ async function runStreaming(handler, headers, body) {
   try {
     const context = Object.assign(contextOf(headers), { callbackWaitsForEmptyEventLoop: true });
     const returned = handler(parse(body.toString()), stream, context);
-    if (typeof returned?.then !== "function") throw "Streaming does not support non-async handlers.";
+    const wrong = (words) => (RETURNS_ALONE ? new Error(words) : words);
+    if (typeof returned?.then !== "function") throw wrong("Streaming does not support non-async handlers.");
     await returned;
-    if (!stream.writableEnded) throw "Response stream is not finished.";
+    if (!stream.writableEnded) throw wrong("Response stream is not finished.");
     await ended;
     return { result: Buffer.concat(chunks), type: type.replace(/[^\x20-\x7e]/g, "?") };
   } catch (error) {
@@ -611,18 +645,29 @@ function contextOf(headers) {
     // Header values come as Latin-1.
     return parse(Buffer.from(headers[name], "latin1").toString());
   };
+  const clientContext = object("lambda-runtime-client-context");
   return {
+    ...(RETURNS_ALONE && traceOf(headers, clientContext)),
     functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION,
     functionName: env.AWS_LAMBDA_FUNCTION_NAME,
     memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
     logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME,
     logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
-    clientContext: object("lambda-runtime-client-context"),
+    clientContext,
     identity: object("lambda-runtime-cognito-identity"),
     invokedFunctionArn: headers["lambda-runtime-invoked-function-arn"],
     awsRequestId: headers["lambda-runtime-aws-request-id"],
     getRemainingTimeInMillis: () => deadline - now(),
   };
+}
+
+/** The trace of an invocation, and the trace context that the caller handed on in its client context, which loses it. */
+function traceOf(headers, clientContext) {
+  const given = clientContext?.w3c;
+  if (given !== undefined) delete clientContext.w3c;
+  const names = ["traceparent", "tracestate", "baggage"].filter((name) => typeof given?.[name] === "string");
+  const fields = Object.freeze(Object.fromEntries(names.map((name) => [name, given[name]])));
+  return { xRayTraceId: headers["lambda-runtime-trace-id"], w3c: () => fields };
 }
 
 main().catch((error) => lost(error));

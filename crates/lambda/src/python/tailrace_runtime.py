@@ -37,8 +37,6 @@ import traceback
 
 OWN_DIRECTORY = sys.path[0]
 LOGS_JSON = os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON"
-# What Lambda's levels are called here.
-LEVELS = {"TRACE": "NOTSET", "FATAL": "CRITICAL", "WARN": "WARNING"}
 
 
 def main():
@@ -150,7 +148,8 @@ class Host:
         lines.append("User-Agent: tailrace-python/%d.%d.%d" % sys.version_info[:3])
         if body is not None:
             lines.append("Content-Length: %d" % len(body))
-        lines.extend("%s: %s" % pair for pair in headers)
+        # A class may be called anything; no name ends a header.
+        lines.extend("%s: %s" % (name, re.sub(r"[\0-\x1f\x7f]", "?", value)) for name, value in headers)
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
         if body is None or len(body) < 65536:
             self.socket.sendall(head + (body or b""))
@@ -475,25 +474,38 @@ def second(seconds):
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON, with what `extra` gave it."""
+    """A record as one line of JSON, with what `extra` gave it: its members as Lambda's own client has them."""
 
-    OWN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "aws_request_id"}
+    # The name of a task of asyncio is shown.
+    OWN = set(logging.makeLogRecord({}).__dict__) - {"taskName"} | {"aws_request_id"}
 
     def format(self, record):
         message = record.msg if isinstance(record.msg, dict) and not record.args else record.getMessage()
-        members = {"timestamp": second(record.created), "level": record.levelname, "message": message,
-                   "logger": record.name, "requestId": record.aws_request_id or None}
-        members.update((name, value) for name, value in record.__dict__.items() if name not in self.OWN)
+        # A level between those of the module is called as the next one below it.
+        level = logging.getLevelName(min(logging.CRITICAL, max(logging.NOTSET, record.levelno)) // 10 * 10)
+        members = {"timestamp": second(record.created), "level": level, "message": message, "logger": record.name,
+                   "stackTrace": None, "errorType": None, "errorMessage": None, "requestId": record.aws_request_id,
+                   "location": None}
         if record.exc_info and record.exc_info[1] is not None:
-            error = describe(record.exc_info[1], "")
-            members.update(errorType=error["errorType"], errorMessage=error["errorMessage"], stackTrace=error["stackTrace"],
+            kind, error, trace = record.exc_info
+            members.update(stackTrace=self.trace(trace), errorType=kind.__name__, errorMessage=words(error),
                            location="%s:%s:%s" % (record.pathname, record.funcName, record.lineno))
-        members = {name: value for name, value in members.items() if value is not None}
+        # What `extra` gives takes the place of nothing.
+        extra = {name: value for name, value in record.__dict__.items() if name not in self.OWN and name not in members}
+        members = {name: value for name, value in {**members, **extra}.items() if value is not None}
         try:
             return json_line(members)
         except (TypeError, ValueError):
             # Keys that JSON has not, or a loop.
             return json_line({name: str(value) for name, value in members.items()})
+
+    @staticmethod
+    def trace(trace):
+        """As Python prints it, with the marks below the code that an uncaught error is told without."""
+        try:
+            return traceback.format_tb(trace)
+        except Exception:
+            return []
 
 
 def set_up_logging():
@@ -514,7 +526,8 @@ def set_up_logging():
     logging.getLogger().addHandler(handler)
     if LOGS_JSON:
         level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "INFO").upper()
-        logging.getLogger().setLevel(getattr(logging, LEVELS.get(level, level), logging.INFO))
+        # There is no TRACE here.
+        logging.getLogger().setLevel(getattr(logging, "DEBUG" if level == "TRACE" else level, logging.INFO))
     return current
 
 

@@ -76,13 +76,6 @@ impl LambdaError {
         LambdaError { class, message: message.into(), reason: None }
     }
 
-    /// A value that breaks a rule of the model.
-    pub fn constraint(name: &str, value: &str, rule: &str) -> LambdaError {
-        let message =
-            format!("1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: {rule}");
-        LambdaError::new(Class::Validation, message)
-    }
-
     /// As it goes out.
     pub fn answer(&self) -> RestAnswer {
         let mut body = Map::new();
@@ -141,10 +134,10 @@ mod tests {
                 r#"{"Type":"User","message":"Function does not exist"}"#,
             ),
             (
-                LambdaError::constraint("maxItems", "0", "Member must have value greater than or equal to 1"),
+                MappingError::Validation("1 validation error detected: ...".to_owned()).into(),
                 400,
                 "ValidationException",
-                r#"{"message":"1 validation error detected: Value '0' at 'maxItems' failed to satisfy constraint: Member must have value greater than or equal to 1"}"#,
+                r#"{"message":"1 validation error detected: ..."}"#,
             ),
             (unavailable().into(), 500, "ServiceException", r#"{"Type":"Service","Message":"full"}"#),
             (

@@ -9,10 +9,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tailrace_core::function::{LogLevel, Logging};
-use tailrace_core::{FUNCTION_REFERENCE_CHARS_MAX, FunctionArn, FunctionReference, limits};
+use tailrace_core::{FunctionArn, FunctionReference, limits};
 use tailrace_engine::streams::label;
 use tailrace_lambda::{CodeFacts, FunctionConfig};
-use tailrace_mapping::FUNCTION_REFERENCE_PATTERN;
+use tailrace_mapping::Constraints;
 use tailrace_wire::RestAnswer;
 
 use super::error::{Class, LambdaError};
@@ -88,7 +88,13 @@ impl LambdaApi {
         }
     }
 
-    /// The function that the path names, and as it names it. Every function has one version, which any qualifier stands for.
+    /// What the model says of the function that the path names.
+    pub(super) fn constrain_function(&self, request: &Request<'_>, constraints: &mut Constraints) {
+        constraints.function(request.label(), &self.region, &self.account_id);
+    }
+
+    /// The function that the path names, and as it names it. Every function has one version, which any qualifier stands for. The
+    /// model was looked at before.
     ///
     /// # Errors
     /// There is none. `qualified`: the text has a qualifier in any case, as that of Invoke does.
@@ -98,16 +104,10 @@ impl LambdaApi {
         qualified: bool,
     ) -> Result<(FunctionConfig, FunctionReference), LambdaError> {
         let given = request.label();
-        let Some(mut reference) = FunctionReference::parse(given, &self.region, &self.account_id) else {
-            let rule = match given.chars().count() > FUNCTION_REFERENCE_CHARS_MAX {
-                true => format!("Member must have length less than or equal to {FUNCTION_REFERENCE_CHARS_MAX}"),
-                false => format!("Member must satisfy regular expression pattern: {FUNCTION_REFERENCE_PATTERN}"),
-            };
-            return Err(LambdaError::constraint("functionName", given, &rule));
-        };
+        let reference = FunctionReference::parse(given, &self.region, &self.account_id);
+        let mut reference = reference.expect("invariant: the model was looked at");
         let own = qualifier(&reference).map(str::to_owned);
         if let Some(asked) = request.parameter("Qualifier") {
-            check_qualifier(asked)?;
             if own.as_deref().is_some_and(|own| own != asked) {
                 let text = "The derived qualifier from the function name does not match the specified qualifier.";
                 return Err(LambdaError::new(Class::InvalidParameterValue, text));
@@ -127,7 +127,17 @@ impl LambdaApi {
     }
 
     pub(super) fn list_functions(&self, request: &Request<'_>) -> Result<RestAnswer, LambdaError> {
-        let max = request.max_items(limits::FUNCTIONS_PER_PAGE_MAX)?;
+        let mut constraints = Constraints::default();
+        constraints.text(
+            "masterRegion",
+            request.parameter("MasterRegion"),
+            REGION_CHARS_MAX,
+            REGION_PATTERN,
+            is_region,
+        );
+        constraints.choice("functionVersion", request.parameter("FunctionVersion"), &["ALL"]);
+        let max = request.max_items(limits::FUNCTIONS_PER_PAGE_MAX, &mut constraints);
+        constraints.check()?;
         let after = request.parameter("Marker").unwrap_or_default();
         let mut functions = self.functions.list().into_iter().filter(|config| config.name.as_str() > after);
         let page: Vec<Configuration> =
@@ -142,8 +152,17 @@ impl LambdaApi {
         ))
     }
 
+    /// The function that is asked for, the model first.
+    fn asked_for(&self, request: &Request<'_>) -> Result<FunctionConfig, LambdaError> {
+        let mut constraints = Constraints::default();
+        self.constrain_function(request, &mut constraints);
+        constrain_qualifier(request, &mut constraints);
+        constraints.check()?;
+        Ok(self.function_of(request, false)?.0)
+    }
+
     pub(super) fn get_function(&self, request: &Request<'_>) -> Result<RestAnswer, LambdaError> {
-        let (config, _) = self.function_of(request, false)?;
+        let config = self.asked_for(request)?;
         let location = format!("file://{}", config.code_dir.display());
         let mut answer = json!({ "Code": { "RepositoryType": "directory", "Location": location } });
         if let Some(reserved) = config.reserved_concurrency {
@@ -154,25 +173,30 @@ impl LambdaApi {
     }
 
     pub(super) fn get_function_configuration(&self, request: &Request<'_>) -> Result<RestAnswer, LambdaError> {
-        let (config, _) = self.function_of(request, false)?;
-        Ok(document(200, &self.function_document(config)))
+        Ok(document(200, &self.function_document(self.asked_for(request)?)))
     }
 }
 
+/// The rules of the model for MasterRegion.
+const REGION_CHARS_MAX: usize = 50;
+const REGION_PATTERN: &str = r"ALL|(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}";
+
+/// Regions of any name are taken, since a server may have any.
+fn is_region(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
 /// The rules of the model for Qualifier.
-const QUALIFIER_BYTES_MAX: usize = 128;
+const QUALIFIER_CHARS_MAX: usize = 128;
 const QUALIFIER_PATTERN: &str = r"\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+";
 
-fn check_qualifier(given: &str) -> Result<(), LambdaError> {
-    let is_of_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_$".contains(&byte);
-    let rule = if given.len() > QUALIFIER_BYTES_MAX {
-        format!("Member must have length less than or equal to {QUALIFIER_BYTES_MAX}")
-    } else if given == "$LATEST.PUBLISHED" || given.bytes().all(is_of_word) {
-        return Ok(());
-    } else {
-        format!("Member must satisfy regular expression pattern: {QUALIFIER_PATTERN}")
-    };
-    Err(LambdaError::constraint("qualifier", given, &rule))
+pub(super) fn constrain_qualifier(request: &Request<'_>, constraints: &mut Constraints) {
+    let given = request.parameter("Qualifier");
+    constraints.text("qualifier", given, QUALIFIER_CHARS_MAX, QUALIFIER_PATTERN, is_qualifier);
+}
+
+fn is_qualifier(text: &str) -> bool {
+    text == "$LATEST.PUBLISHED" || text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_$".contains(&byte))
 }
 
 /// What stands behind the name in the ARN.

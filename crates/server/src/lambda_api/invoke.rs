@@ -8,11 +8,13 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 use tailrace_core::limits;
 use tailrace_lambda::{InvokeContext, InvokeOutcome, LogTail, NotInvocable, ThrottleReason};
+use tailrace_mapping::Constraints;
 use tailrace_wire::RestAnswer;
 
 use super::LambdaApi;
 use super::error::{Class, LambdaError};
 use super::events::{Full, Queued};
+use super::functions::constrain_qualifier;
 use super::request::Request;
 
 /// The types of an invocation.
@@ -24,15 +26,14 @@ enum Type {
 }
 
 impl Type {
-    fn read(request: &Request<'_>) -> Result<Type, LambdaError> {
-        match request.header("x-amz-invocation-type") {
-            None | Some("RequestResponse") => Ok(Type::RequestResponse),
-            Some("Event") => Ok(Type::Event),
-            Some("DryRun") => Ok(Type::DryRun),
-            Some(other) => {
-                let rule = "Member must satisfy enum value set: [Event, RequestResponse, DryRun]";
-                Err(LambdaError::constraint("invocationType", other, rule))
-            }
+    /// What is none breaks a constraint, and stands for the usual one.
+    fn read(request: &Request<'_>, constraints: &mut Constraints) -> Type {
+        let given = request.header("x-amz-invocation-type");
+        constraints.choice("invocationType", given, &["Event", "RequestResponse", "DryRun"]);
+        match given {
+            Some("Event") => Type::Event,
+            Some("DryRun") => Type::DryRun,
+            _ => Type::RequestResponse,
         }
     }
 
@@ -54,15 +55,14 @@ impl Type {
 
 impl LambdaApi {
     pub(super) async fn invoke(&self, request: &Request<'_>) -> Result<RestAnswer, LambdaError> {
-        let kind = Type::read(request)?;
-        let wants_log = match request.header("x-amz-log-type") {
-            None | Some("None") => false,
-            Some("Tail") => true,
-            Some(other) => {
-                let rule = "Member must satisfy enum value set: [None, Tail]";
-                return Err(LambdaError::constraint("logType", other, rule));
-            }
-        };
+        let mut constraints = Constraints::default();
+        self.constrain_function(request, &mut constraints);
+        let kind = Type::read(request, &mut constraints);
+        let log_type = request.header("x-amz-log-type");
+        constraints.choice("logType", log_type, &["None", "Tail"]);
+        constrain_qualifier(request, &mut constraints);
+        constraints.check()?;
+        let wants_log = log_type == Some("Tail");
         for name in ["x-amz-tenant-id", "x-amz-durable-execution-name"] {
             if request.header(name).is_some() {
                 let text = format!("{name} is not supported by this server.");

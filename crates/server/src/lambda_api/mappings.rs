@@ -1,5 +1,5 @@
-//! CreateEventSourceMapping, GetEventSourceMapping, ListEventSourceMappings, UpdateEventSourceMapping,
-//! DeleteEventSourceMapping, and the tags of mappings. Source: docs/spec/event-source-mapping.md 1-4.
+//! CreateEventSourceMapping, GetEventSourceMapping, ListEventSourceMappings, UpdateEventSourceMapping and
+//! DeleteEventSourceMapping. Source: docs/spec/event-source-mapping.md 1-4.
 
 use std::collections::BTreeMap;
 
@@ -275,7 +275,6 @@ impl LambdaApi {
     }
 
     pub(super) async fn list_event_source_mappings(&self, request: &Request<'_>) -> Result<RestAnswer, LambdaError> {
-        let max = request.max_items(limits::MAPPINGS_PER_PAGE_MAX)?;
         let unreadable = || LambdaError::new(Class::InvalidParameterValue, "The marker is not one of an earlier page.");
         let after = request.parameter("Marker").map(|marker| MappingId::parse(marker).ok_or_else(unreadable));
         let source = request.parameter("EventSourceArn");
@@ -285,6 +284,7 @@ impl LambdaApi {
         if let Some(name) = function {
             constraints.function(name, &self.region, &self.account_id);
         }
+        let max = request.max_items(limits::MAPPINGS_PER_PAGE_MAX, &mut constraints);
         constraints.check()?;
         let function = function.map(|name| self.named(name));
         let wanted = |mapping: &Mapping| {
@@ -328,71 +328,12 @@ impl LambdaApi {
         Ok(document(202, &self.configuration(&mapping, state, before.last_processing_result)))
     }
 
-    pub(super) fn list_tags(&self, request: &Request<'_>) -> Result<RestAnswer, LambdaError> {
-        if self.is_function(request.label()) {
-            return Ok(document(200, &json!({ "Tags": {} })));
-        }
-        Ok(document(200, &json!({ "Tags": self.mappings.runner.tags(request.label())? })))
-    }
-
-    pub(super) async fn tag_resource(&self, request: &Request<'_>) -> Result<RestAnswer, LambdaError> {
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "PascalCase", default)]
-        struct Tagging {
-            tags: Option<BTreeMap<String, String>>,
-        }
-
-        let Tagging { tags } = request.document()?;
-        let tags = tags.ok_or_else(|| missing("tags"))?;
-        self.refuse_tags_of_functions(request)?;
-        self.mappings.runner.tag(request.label(), tags).await.map_err(of_tags)?;
-        Ok(RestAnswer { status: 204, ..RestAnswer::default() })
-    }
-
-    pub(super) async fn untag_resource(&self, request: &Request<'_>) -> Result<RestAnswer, LambdaError> {
-        let keys: Vec<String> = request.parameters("tagKeys").map(str::to_owned).collect();
-        if keys.is_empty() {
-            return Err(missing("tagKeys"));
-        }
-        self.refuse_tags_of_functions(request)?;
-        self.mappings.runner.untag(request.label(), keys).await.map_err(of_tags)?;
-        Ok(RestAnswer { status: 204, ..RestAnswer::default() })
-    }
-
-    fn refuse_tags_of_functions(&self, request: &Request<'_>) -> Result<(), LambdaError> {
-        match self.is_function(request.label()) {
-            true => {
-                Err(LambdaError::new(Class::InvalidParameterValue, "Tags of functions are not kept by this server."))
-            }
-            false => Ok(()),
-        }
-    }
-
-    fn is_function(&self, arn: &str) -> bool {
-        let function = FunctionReference::parse(arn, &self.region, &self.account_id);
-        function.is_some_and(|function| self.functions.get(&function.name).is_some())
-    }
-
     /// A filter by a function.
     fn named(&self, text: &str) -> Named {
         let reference = FunctionReference::parse(text, &self.region, &self.account_id);
         let (name, arn) = reference.map_or((text.to_owned(), None), |reference| (reference.name, Some(reference.arn)));
         let plain = format!("arn:aws:lambda:{}:{}:function:{name}", self.region, self.account_id);
         Named { name, arn: arn.map(|arn| arn.to_string()).filter(|arn| *arn != plain) }
-    }
-}
-
-/// A member that has to be given.
-fn missing(member: &str) -> LambdaError {
-    let rule = "failed to satisfy constraint: Member must not be null";
-    LambdaError::new(Class::Validation, format!("1 validation error detected: Value null at '{member}' {rule}"))
-}
-
-/// The operations on tags know no ResourceInUse.
-fn of_tags(error: MappingError) -> LambdaError {
-    match error {
-        MappingError::InUse => LambdaError::new(Class::ResourceConflict, error.to_string()),
-        other => other.into(),
     }
 }
 

@@ -11,6 +11,7 @@ mod invoke;
 mod mappings;
 mod operations;
 mod request;
+mod tags;
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! What a request of the Lambda API says: the operation that its method and path are, and its parameters.
 
 use serde::de::DeserializeOwned;
+use tailrace_mapping::Constraints;
 use tailrace_wire::RestRequest;
 
 use super::error::{Class, LambdaError};
@@ -55,19 +56,20 @@ impl<'a> Request<'a> {
         self.query.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| value.as_str())
     }
 
-    /// MaxItems, no more than `max`.
-    ///
-    /// # Errors
-    /// It is no number from 1 to 10,000.
-    pub fn max_items(&self, max: usize) -> Result<usize, LambdaError> {
-        let Some(text) = self.parameter("MaxItems") else { return Ok(max) };
-        let rule = match text.parse::<i64>() {
-            Ok(1..=10_000) => return Ok(text.parse().unwrap_or(max).min(max)),
-            Ok(..=0) => "Member must have value greater than or equal to 1",
-            Ok(_) => "Member must have value less than or equal to 10000",
-            Err(_) => "Member must be a number",
-        };
-        Err(LambdaError::constraint("maxItems", text, rule))
+    /// MaxItems, no more than `max`; it breaks a constraint if it is no number from 1 to 10,000.
+    pub fn max_items(&self, max: usize, constraints: &mut Constraints) -> usize {
+        const MEMBER: &str = "maxItems";
+        let text = self.parameter("MaxItems");
+        match text.map(str::parse::<i64>).transpose() {
+            Ok(given) => {
+                constraints.range(MEMBER, given, 1, 10_000);
+                given.and_then(|given| usize::try_from(given).ok()).map_or(max, |given| given.min(max))
+            }
+            Err(_) => {
+                constraints.broken(MEMBER, text, "be a number");
+                max
+            }
+        }
     }
 
     /// A header; an empty one is none. The name is in lower case.

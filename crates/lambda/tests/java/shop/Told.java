@@ -40,4 +40,14 @@ public class Told {
         LambdaRuntime.getLogger().log("logged without a context\n");
         System.err.println("an error");
     }
+
+    public void logs(Object event, Context context) {
+        System.out.println("printed");
+        context.getLogger().log("bytes as they are".getBytes());
+        context.getLogger().log("of no level");
+        context.getLogger().log("too little", LogLevel.INFO);
+        context.getLogger().log("Gr\u00fc\u00dfe\nin two lines", LogLevel.WARN);
+        LambdaRuntime.getLogger().log("without a context", LogLevel.ERROR);
+        throw new IllegalStateException("no good");
+    }
 }

@@ -38,13 +38,14 @@ public final class Main {
         if (runAwsClient(handler)) {
             return;
         }
+        Logging.provide();
         try {
             Host host = new Host(System.getenv("AWS_LAMBDA_RUNTIME_API"));
             Handler loaded;
             try {
                 loaded = Handlers.load(handler);
             } catch (Fault fault) {
-                show(fault.shown());
+                Logging.show(fault.shown());
                 host.post("init/error", fault.document(), errorHeaders(fault.type));
                 System.exit(1);
                 return;
@@ -115,12 +116,12 @@ public final class Main {
             Logging.begin(invocation.getAwsRequestId());
             result = handler.call(event.body, invocation);
         } catch (Fault fault) {
-            show(fault.shown());
+            Logging.show(fault.shown());
             host.post(call + "error", fault.document(), errorHeaders(fault.type));
             return;
         } catch (Throwable thrown) {
             Fault.cutOurs(thrown);
-            show(Fault.shown(thrown));
+            Logging.show(Fault.shown(thrown));
             host.post(call + "error", Fault.document(thrown), errorHeaders(thrown.getClass().getName()));
             if (thrown instanceof VirtualMachineError) {
                 // Nobody knows what is left of it.
@@ -138,11 +139,6 @@ public final class Main {
 
     private static List<String> errorHeaders(String type) {
         return List.of("Content-Type", JSON, "Lambda-Runtime-Function-Error-Type", Fault.printable(type));
-    }
-
-    /** Prints an error as one line; the host turns the inner breaks back. */
-    private static void show(String text) {
-        System.out.print(text.stripTrailing().replace("\r", "").replace('\n', '\r') + "\n");
     }
 
     private static PrintStream unbuffered(FileDescriptor descriptor) {
