@@ -380,6 +380,7 @@ fn mapped(property: &str, is_mapped: bool) -> String {
       TableName: table
       AttributeDefinitions: [{AttributeName: a, AttributeType: S}]
       KeySchema: [{AttributeName: a, KeyType: HASH}]
+      BillingMode: PAY_PER_REQUEST
       StreamSpecification: {StreamViewType: NEW_IMAGE}
 ";
     let events = if is_mapped { events } else { "" };

@@ -6,14 +6,14 @@ const DATA: &str = r#"{
  "Resources": {
   "OrdersA9B65338": {"Type": "AWS::DynamoDB::Table", "Properties": {
     "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+    "BillingMode": "PAY_PER_REQUEST", "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
     "StreamSpecification": {"StreamViewType": "NEW_IMAGE"}}},
   "TotalsX": {"Type": "AWS::DynamoDB::Table", "Properties": {
     "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}},
+    "BillingMode": "PAY_PER_REQUEST", "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}},
   "Both": {"Type": "AWS::DynamoDB::Table", "Properties": {
     "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}},
+    "BillingMode": "PAY_PER_REQUEST", "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}},
   "P4E0919BE": {"Type": "AWS::SSM::Parameter", "Properties": {
     "Name": "/app/stream", "Type": "String", "Value": {"Fn::GetAtt": ["OrdersA9B65338", "StreamArn"]}}},
   "Writer": {"Type": "Custom::CrossRegionExportWriter", "Properties": {"WriterProps": {
@@ -254,7 +254,7 @@ fn tables_of(plan: &Plan) -> Vec<(&str, &str)> {
 fn ids_that_loops_make_in_two_stacks_are_told_apart() {
     let table = r#"{"Type": "AWS::DynamoDB::Table", "Properties": {
         "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}}"#;
+        "BillingMode": "PAY_PER_REQUEST", "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}}"#;
     let looped = |list: &str| {
         format!(
             r#"{{"Transform": "AWS::LanguageExtensions", "Parameters": {{"Names": {{"Type": "CommaDelimitedList", "Default": "{list}"}}}},
@@ -288,7 +288,7 @@ fn ids_that_loops_make_in_two_stacks_are_told_apart() {
 fn a_short_id_names_a_table_alike_alone_and_among_others() {
     let short = r#"{"Resources": {"T": {"Type": "AWS::DynamoDB::Table", "Properties": {
         "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}}}}"#;
+        "BillingMode": "PAY_PER_REQUEST", "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}}}}"#;
     let options = Options::default();
     assert_eq!(tables_of(&together(&[("One", short)], &options).unwrap()), [("T", "tailrace-T")]);
     let plan = together(&[("One", short), ("Data", DATA)], &options).unwrap();

@@ -237,8 +237,15 @@ Resources:
     assert_eq!(plan.skipped, ["Resources.B.Properties.SSESpecification: kept and told back; nothing is encrypted"]);
 }
 
+/// What AWS needs of a table that has no throughput, where these properties give none.
+fn billing(properties: &str) -> &'static str {
+    let is_given = ["BillingMode", "ProvisionedThroughput"].iter().any(|name| properties.contains(name));
+    if is_given { "" } else { "BillingMode: PAY_PER_REQUEST" }
+}
+
 /// A table with one more property.
 fn table_with(property: &str) -> String {
+    let billing = billing(property);
     format!(
         r"
 Resources:
@@ -247,6 +254,7 @@ Resources:
     Properties:
       AttributeDefinitions: [{{AttributeName: a, AttributeType: S}}]
       KeySchema: [{{AttributeName: a, KeyType: HASH}}]
+      {billing}
       {property}
 "
     )
@@ -289,6 +297,7 @@ Resources:
     Properties:
       AttributeDefinitions: [{{AttributeName: a, AttributeType: S}}]
       KeySchema: [{{AttributeName: a, KeyType: HASH}}]
+      BillingMode: PAY_PER_REQUEST
       StreamSpecification: {{StreamViewType: NEW_IMAGE}}
   M:
     Type: AWS::Lambda::EventSourceMapping

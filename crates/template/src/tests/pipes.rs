@@ -15,6 +15,7 @@ Resources:
       TableName: orders
       AttributeDefinitions: [{{AttributeName: a, AttributeType: S}}]
       KeySchema: [{{AttributeName: a, KeyType: HASH}}]
+      BillingMode: PAY_PER_REQUEST
       StreamSpecification: {{StreamViewType: NEW_IMAGE}}
   F:
     Type: AWS::Serverless::Function

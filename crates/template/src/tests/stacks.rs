@@ -15,6 +15,7 @@ Resources:
       TableName: !Ref Name
       AttributeDefinitions: [{AttributeName: a, AttributeType: S}]
       KeySchema: [{AttributeName: a, KeyType: HASH}]
+      BillingMode: PAY_PER_REQUEST
       StreamSpecification: {StreamViewType: NEW_IMAGE}
   Q: {Type: AWS::SQS::Queue}
 Outputs: {Stream: {Value: !GetAtt T.StreamArn}, Queue: {Value: !Ref Q}}

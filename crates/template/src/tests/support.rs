@@ -69,6 +69,10 @@ fn a_time_to_live_is_asked_for_or_not() {
     assert_eq!(asked("TimeToLiveSpecification: {AttributeName: x, Enabled: 'true'}"), on);
     assert_eq!(asked("TimeToLiveSpecification: {AttributeName: x, Enabled: false}"), Some((false, "x".to_owned())));
     assert_eq!(asked("TimeToLiveSpecification: {Enabled: false}"), Some((false, String::new())));
+    let plan = plan(&table_with("TimeToLiveSpecification: {AttributeName: x}"));
+    assert!(plan.tables[0].settings.time_to_live.as_ref().is_some_and(|asked| asked.enabled));
+    let why = "AWS refuses a time to live without it; it counts as true";
+    assert_eq!(plan.skipped, [format!("Resources.T.Properties.TimeToLiveSpecification.Enabled: {why}")]);
 }
 
 #[test]
