@@ -18,7 +18,13 @@ use crate::{
 };
 
 /// The transforms whose work is done here.
-const TRANSFORMS: [&str; 2] = ["AWS::Serverless-2016-10-31", "AWS::LanguageExtensions"];
+const TRANSFORMS: [&str; 2] = [SAM, "AWS::LanguageExtensions"];
+
+/// The transform that makes resources of CloudFormation of those of SAM.
+const SAM: &str = "AWS::Serverless-2016-10-31";
+
+/// What the types of SAM begin with.
+const SAM_TYPES: &str = "AWS::Serverless::";
 
 /// Types that have no meaning where there are no versions, roles and deployments; what refers to one is resolved.
 const WITHOUT_MEANING: [&str; 10] = [
@@ -115,7 +121,14 @@ fn add_data(
     }
     let mut elsewhere: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut stacks = Vec::new();
-    for (id, kind, resource) in present(resolver)? {
+    let present = present(resolver)?;
+    if let Some((_, kind, _)) = present.iter().find(|(_, kind, _)| kind.starts_with(SAM_TYPES))
+        && !is_of_sam(resolver.template)
+    {
+        let why = format!("CloudFormation refuses {kind} without `Transform: {SAM}`; read as if it were there");
+        resolver.skip("Transform", why);
+    }
+    for (id, kind, resource) in present {
         for (name, hint) in resolver.unknown_dependencies(resource) {
             resolver.skip(&format!("Resources.{id}.DependsOn"), format_args!("there is no resource {name}{hint}"));
         }
@@ -149,6 +162,12 @@ fn add_data(
         resolver.skip(&format!("Resources.{}", ids.join(", ")), format_args!("{kind} is not supported; skipped{hint}"));
     }
     resolver.add_stacks(plan, &stacks, &mut |inner, plan| add_data(inner, plan, layers_failed))
+}
+
+/// The template asks for the transform of SAM, or may do so by what it includes.
+fn is_of_sam(template: &Node) -> bool {
+    let mut transforms = template.get("Transform").into_iter().flat_map(Node::one_or_many);
+    transforms.any(|transform| !matches!(transform, Node::Text(name) if name != SAM))
 }
 
 /// What is told of a function that cannot run and that no mapping uses.

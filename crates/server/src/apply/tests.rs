@@ -84,6 +84,7 @@ fn table_template(properties: &str) -> String {
     let billing = if has_units { "" } else { "BillingMode: PAY_PER_REQUEST" };
     format!(
         r"
+Transform: AWS::Serverless-2016-10-31
 Resources:
   T:
     Type: AWS::DynamoDB::Table

@@ -15,6 +15,7 @@ fn file(found: &Found) -> &Path {
 fn function_with(property: &str) -> String {
     format!(
         r"
+Transform: AWS::Serverless-2016-10-31
 Resources:
   F:
     Type: AWS::Serverless::Function

@@ -223,6 +223,7 @@ fn plain_cloudformation_in_json_becomes_a_plan() {
 fn a_simple_table_has_a_text_key_called_id() {
     let plan = plan(
         r"
+Transform: AWS::Serverless-2016-10-31
 Resources:
   A: {Type: AWS::Serverless::SimpleTable}
   B:
@@ -269,6 +270,7 @@ fn check_skipped(template: &str, expected: &[&str]) {
 fn function_with(property: &str) -> String {
     format!(
         r"
+Transform: AWS::Serverless-2016-10-31
 Resources:
   F:
     Type: AWS::Serverless::Function

@@ -8,6 +8,7 @@ use super::*;
 fn pipe(target: &str, more: &str, resources: &str) -> String {
     format!(
         r#"
+Transform: AWS::Serverless-2016-10-31
 Resources:
   Orders:
     Type: AWS::DynamoDB::Table

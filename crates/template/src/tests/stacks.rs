@@ -23,6 +23,7 @@ Outputs: {Stream: {Value: !GetAtt T.StreamArn}, Queue: {Value: !Ref Q}}
         }
         "/app/work/work.yaml" => {
             r"
+Transform: AWS::Serverless-2016-10-31
 Parameters: {Stream: {Type: String}}
 Resources:
   Fn:
@@ -55,7 +56,7 @@ fn options() -> Options {
 }
 
 fn stacks(resources: &str) -> Result<Plan, TemplateError> {
-    plan_with(&format!("Resources:\n{resources}"), &options())
+    plan_with(&format!("Transform: AWS::Serverless-2016-10-31\nResources:\n{resources}"), &options())
 }
 
 const DATA: &str = "  Data: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: ./data.yaml}}\n";
