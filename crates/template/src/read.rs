@@ -11,7 +11,7 @@ use crate::node::{Format, Node};
 use crate::plan::{FunctionPlan, NotRun, Plan};
 use crate::resolve::Resolver;
 use crate::stack::{STACKS, StackCache};
-use crate::suggest::slip_of;
+use crate::suggest::{did_you_mean, nearest, slip_of};
 use crate::text::Origin;
 use crate::{
     Options, TemplateError, delivery_stream, foreach, function, global_table, layer, mapping, names, pipe, table,
@@ -38,6 +38,21 @@ const WITHOUT_MEANING: [&str; 10] = [
     "AWS::Serverless::Connector",
     names::EXPORT_READER,
     names::EXPORT_WRITER,
+];
+
+/// What a resource may say beside its properties.
+const ATTRIBUTES: [&str; 11] = [
+    "Condition",
+    "Connectors",
+    "CreationPolicy",
+    "DeletionPolicy",
+    "DependsOn",
+    "IgnoreGlobals",
+    "Metadata",
+    "Properties",
+    "Type",
+    "UpdatePolicy",
+    "UpdateReplacePolicy",
 ];
 
 /// Reads templates that are started together, often one, into one plan: the way in. `others` are there and not started; where
@@ -210,8 +225,18 @@ fn present<'a>(resolver: &'a Resolver<'_>) -> Result<Vec<(&'a str, &'a str, &'a 
     for (id, resource) in resolver.resources() {
         let path = format!("Resources.{id}");
         let Some(Node::Text(kind)) = resource.get("Type") else {
-            return Err(TemplateError::at(path, "there is no Type"));
+            let hint = nearest("Type", resource.pairs().iter().map(|(name, _)| name.as_str()));
+            let hint = hint.map(|slip| format!("; is {slip} meant to be it?")).unwrap_or_default();
+            return Err(TemplateError::at(path, format!("there is no Type{hint}")));
         };
+        if is_read(kind) {
+            let names = resource.pairs().iter().map(|(name, _)| name.as_str());
+            for name in names.filter(|name| !ATTRIBUTES.contains(name) && !name.starts_with("Fn::")) {
+                let hint = did_you_mean(name, ATTRIBUTES);
+                let why = "this attribute of a resource is not known; skipped";
+                resolver.skip(&format!("{path}.{name}"), format_args!("{why}{hint}"));
+            }
+        }
         if let Some(condition) = resource.get("Condition").filter(|_| is_read(kind)) {
             let at = format!("{path}.Condition");
             let Node::Text(name) = condition else {

@@ -17,7 +17,11 @@ pub fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -
 pub(crate) fn slip_of<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     const LETTERS_MAX: usize = 2;
     let lower = wrong.to_lowercase();
-    let near = |name: &&str| strsim::damerau_levenshtein(&lower, &name.to_lowercase()) <= LETTERS_MAX;
+    let near = |name: &&str| {
+        let name = name.to_lowercase();
+        // A type of AWS without what they all begin with is one, too.
+        name.ends_with(&format!("::{lower}")) || strsim::damerau_levenshtein(&lower, &name) <= LETTERS_MAX
+    };
     names.into_iter().find(near).map_or_else(String::new, |name| format!("; did you mean {name}?"))
 }
 

@@ -7,6 +7,7 @@ mod language;
 mod not_here;
 mod pipes;
 mod resolving;
+mod slips;
 mod stacks;
 mod support;
 mod table_settings;
