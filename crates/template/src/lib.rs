@@ -19,6 +19,7 @@ mod cidr;
 mod code;
 mod delivery_stream;
 mod document;
+mod filters;
 mod foreach;
 mod function;
 mod given;

@@ -7,6 +7,7 @@ use tailrace_core::{StartingPosition, StreamArn, limits};
 use tailrace_pattern::{Filter, FilterError};
 
 use crate::TemplateError;
+use crate::filters;
 use crate::names::not_here;
 use crate::node::Node;
 use crate::plan::{MappingPlan, Source};
@@ -128,8 +129,8 @@ pub(crate) fn filters(properties: &mut Properties<'_>) -> Result<Vec<String>, Te
     let mut patterns = Vec::new();
     for mut filter in criteria.maps("Filters")?.unwrap_or_default() {
         let pattern = filter.required_text("Pattern")?;
-        if serde_json::from_str(&pattern).is_ok_and(|pattern| compares_a_number_attribute(&pattern)) {
-            filter.skip("Pattern", "numeric never matches an attribute of type N, here as on AWS: its value is a text");
+        if let Some(why) = serde_json::from_str(&pattern).ok().and_then(|pattern| filters::never(&pattern)) {
+            filter.skip("Pattern", &why);
         }
         patterns.push(pattern);
         filter.finish();
@@ -142,18 +143,6 @@ pub(crate) fn filters(properties: &mut Properties<'_>) -> Result<Vec<String>, Te
         }
         Err(error) => Err(TemplateError::at(path, error.to_string())),
     }
-}
-
-/// A pattern has `numeric` below a key `N`: what its author hopes for never happens.
-///
-/// Source: docs/spec/event-source-mapping.md 8.3.
-fn compares_a_number_attribute(pattern: &serde_json::Value) -> bool {
-    pattern.as_object().is_some_and(|members| {
-        members.iter().any(|(name, below)| match below.as_array() {
-            Some(values) => name == "N" && values.iter().any(|value| value.get("numeric").is_some()),
-            None => compares_a_number_attribute(below),
-        })
-    })
 }
 
 /// MetricsConfig, which is kept and told back.

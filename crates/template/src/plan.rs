@@ -14,6 +14,7 @@ use tailrace_core::model::is_table_name;
 use tailrace_core::{FunctionArn, StartingPosition, StreamArn, ViewType};
 
 use crate::TemplateError;
+use crate::filters;
 use crate::resolve::Resolver;
 use crate::text::Text;
 
@@ -329,6 +330,29 @@ impl Plan {
             let left_out = self.mappings.extract_if(.., |mapping| mapping.function == *function);
             mappings.extend(left_out.map(|mapping| mapping.logical_id));
         }
+    }
+
+    /// Names the filters that match no record of their table's stream.
+    pub(crate) fn tell_of_filters(&mut self) {
+        let mut lines = Vec::new();
+        for mapping in &self.mappings {
+            let Source::StreamOf(id) = &mapping.source else { continue };
+            let view = self.tables.iter().find(|table| table.logical_id == *id).and_then(TablePlan::stream);
+            let Some(view) = view else { continue };
+            // A pipe has them among the parameters of its source.
+            let criteria = match mapping.source_path.rsplit_once('.') {
+                Some((place, "Source")) => format!("{place}.SourceParameters.FilterCriteria"),
+                Some((place, _)) => format!("{place}.FilterCriteria"),
+                None => continue,
+            };
+            for (n, pattern) in mapping.filters.iter().enumerate() {
+                let pattern = serde_json::from_str(pattern).ok();
+                if let Some(why) = pattern.and_then(|pattern| filters::never_in(&pattern, view)) {
+                    lines.push(format!("{criteria}.Filters.{n}.Pattern: {why}"));
+                }
+            }
+        }
+        lines.into_iter().for_each(|line| self.tell(line));
     }
 
     /// Adds a line of what is not applied, once.

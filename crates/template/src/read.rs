@@ -108,6 +108,7 @@ pub fn parse_stacks(stacks: &[Stack], others: &[StackFile], options: &Options) -
         )
     };
     plan.check(name_path, &needed)?;
+    plan.tell_of_filters();
     tell_stand_ins(&mut plan);
     plan.files = shared.files();
     plan.stacks = shared.app.names();

@@ -3,6 +3,7 @@
 mod apps;
 mod code;
 mod delivery_streams;
+mod filters;
 mod language;
 mod not_here;
 mod pipes;
