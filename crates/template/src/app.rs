@@ -388,6 +388,27 @@ impl Resolver<'_> {
         Ok(value)
     }
 
+    /// The output of another template that is started with this one and has the name of a parameter which nothing else gives: as whoever
+    /// deploys them hands it over. Told, since nothing but the name says so.
+    pub(crate) fn output_for(&self, parameter: &str, path: &str) -> Resolved<Option<Value>> {
+        if !self.stack.is_of_app() {
+            return Ok(None);
+        }
+        let shared = Rc::clone(&self.stack.shared);
+        let own = self.stack.prefix.trim_end_matches('/');
+        let has_it = |member: &&Member| {
+            member.name != own && member.section("Outputs").iter().any(|(name, _)| name == parameter)
+        };
+        let mut members = shared.app.members.iter().filter(has_it);
+        let (Some(member), None) = (members.next(), members.next()) else { return Ok(None) };
+        let found = self.of_members(&Wanted::Output(&member.name, parameter), path)?;
+        if found.is_some() {
+            let why = format!("nothing gives it; it has the value of the output {parameter} of {}", member.name);
+            self.skip(&format!("Parameters.{parameter}"), why);
+        }
+        Ok(found)
+    }
+
     /// The option that gives a value which no template has that is started: one that is not started may have it.
     pub(crate) fn option_or_stack(&self, option: String, wanted: &Wanted<'_>) -> String {
         let key = wanted.key();

@@ -83,8 +83,14 @@ pub(crate) fn source(properties: &mut Properties<'_>, name: &str) -> Result<Opti
             return at(format!("the ARN of a DynamoDB stream is expected, not {arn:?}{hint}"));
         }
         _ => match source.origins().next() {
-            Some(Origin { what, is_resource: true, .. }) => {
-                properties.skip(name, &format!("records of {what} are not delivered here; the mapping is skipped"));
+            Some(Origin { what, option, is_resource: true }) => {
+                // Of a stack that is not here, or of somebody's own resource, it may be the stream of a table all the same.
+                let may_be = ["::Stack)", "::Application)", "(Custom::", "::CustomResource)"];
+                let is_open = may_be.iter().any(|kind| what.contains(kind));
+                let hint =
+                    if is_open { format!("; {option} gives the ARN of a table's stream") } else { String::new() };
+                let why = format!("records of {what} are not delivered here; the mapping is skipped{hint}");
+                properties.skip(name, &why);
                 return Ok(None);
             }
             Some(Origin { what, option, .. }) => return at(not_here(what, option)),

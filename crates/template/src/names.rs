@@ -167,7 +167,10 @@ impl Resolver<'_> {
     pub(super) fn given_or(&self, key: &str, what: String, is_resource: bool, made: impl FnOnce() -> String) -> Text {
         match self.options.resources.get(key) {
             Some(given) => Text::literal(given.clone()),
-            None => Text::stand_in(made(), Origin { what, option: format!("--resource {key}=VALUE"), is_resource }),
+            None => {
+                let place = if is_resource { self.stack.place() } else { "" };
+                Text::stand_in(made(), Origin { what, option: format!("--resource {place}{key}=VALUE"), is_resource })
+            }
         }
     }
 

@@ -332,7 +332,10 @@ impl<'a> Resolver<'a> {
                     Value::List(list) => Value::List(list.into_iter().map(|value| self.element(value)).collect()),
                     value => self.element(value),
                 })),
-                None => Err(TemplateError::at(path, self.missing_parameter(name))),
+                None => match self.output_for(name, path)? {
+                    Some(value) => Ok(Some(value)),
+                    None => Err(TemplateError::at(path, self.missing_parameter(name))),
+                },
             };
         };
         let text = match value.and_then(Value::as_text).and_then(|text| text.as_literal()) {
@@ -367,6 +370,12 @@ impl<'a> Resolver<'a> {
 
     /// What is said of a parameter that has no value: every way to give one.
     fn missing_parameter(&self, name: &str) -> String {
+        if self.stack.is_inside() {
+            let stack = self.stack.place().trim_end_matches('/');
+            return format!(
+                "the parameter {name} has no default and no value; give it among the Parameters of the stack {stack}"
+            );
+        }
         let beside = self.options.parameters_file_beside.as_deref();
         let hint =
             beside.map(|file| format!(" ({file} beside the template is not read by itself)")).unwrap_or_default();

@@ -63,6 +63,16 @@ impl Inside {
         Inside { member: prefix.clone(), prefix, shared, ..Inside::default() }
     }
 
+    /// What stands in front of what is given for a resource inside of a stack: empty, or `Outer/Inner/`.
+    pub(crate) fn place(&self) -> &str {
+        self.prefix.strip_prefix(self.member.as_str()).unwrap_or(&self.prefix)
+    }
+
+    /// It is inside of another stack, which gives the values of its parameters.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.level > 0
+    }
+
     /// It is one of several templates that are started together, and not inside of one.
     pub(crate) fn is_of_app(&self) -> bool {
         self.level == 0 && !self.prefix.is_empty()

@@ -209,3 +209,39 @@ fn stacks_that_multiply_have_a_bound() {
     assert!(error.ends_with("the template has more than 500 stacks"), "{error}");
     assert_eq!(READ.take().len(), 500);
 }
+
+#[test]
+fn what_a_stack_inside_lacks_is_told_with_what_gives_it() {
+    let without = WORK.replace(", Parameters: {Stream: !GetAtt Data.Outputs.Stream}", "");
+    let error = stacks(&without).unwrap_err().to_string();
+    let why = "the parameter Stream has no default and no value; give it among the Parameters of the stack Work";
+    assert!(error.ends_with(why), "{error}");
+    // A stand-in of a stack inside is given for the stack and the resource.
+    let queue = "  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: a.b
+      Runtime: python3.12
+      Environment: {Variables: {QUEUE: !GetAtt Data.Outputs.Queue}}
+";
+    let plan = stacks(&format!("{DATA}{queue}")).unwrap();
+    let told = plan.skipped.iter().find(|line| line.contains("QUEUE")).unwrap();
+    assert!(told.ends_with("; give it with --resource Data/Q=VALUE"), "{told}");
+}
+
+#[test]
+fn the_stream_of_a_stack_that_is_elsewhere_can_be_given() {
+    let data = DATA.replace("./data.yaml", "https://s3.amazonaws.com/b/other.yaml");
+    let plan = stacks(&format!("{data}{WORK}")).unwrap();
+    assert_eq!(plan.mappings, []);
+    let told = "work/work.yaml: Resources.Fn.Properties.Events.E.Properties.Stream: records of Data.Outputs.Stream \
+                (AWS::CloudFormation::Stack) are not delivered here; the mapping is skipped; --resource Data.Outputs.Stream=VALUE gives \
+                the ARN of a table's stream";
+    assert!(plan.skipped.iter().any(|line| line == told), "{:#?}", plan.skipped);
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000";
+    let mut options = options();
+    options.resources.insert("Data.Outputs.Stream".to_owned(), arn.to_owned());
+    let plan =
+        plan_with(&format!("Transform: AWS::Serverless-2016-10-31\nResources:\n{data}{WORK}"), &options).unwrap();
+    assert_eq!(plan.mappings[0].source, Source::Arn(StreamArn::new(arn)));
+}
