@@ -169,12 +169,18 @@ fn follow(scope: &Scope<'_, '_>, one: Option<One<'_, '_>>, name: &str, found: &m
         if let Some(expression) = output.and_then(|output| output.get("expression")) {
             gather(&inner, None, expression, found, depth);
         }
-    } else if name.starts_with("aws_") {
+    } else if let Some((data, name)) = archive_or_resource(name) {
         let (kind, rest) = step_of(name);
         let (resource, _) = step_of(rest);
-        let address = format!("{}{kind}.{resource}", scope.prefix);
+        let address = format!("{}{data}{kind}.{resource}", scope.prefix);
         add(found, Referred { address, kind: kind.to_owned(), each: None, is_vague: false });
     }
+}
+
+/// What stands in front of the type of a resource of AWS, or of an archive, and the rest; `None`: it is neither.
+fn archive_or_resource(name: &str) -> Option<(&'static str, &str)> {
+    let (data, own) = name.strip_prefix("data.").map_or(("", name), |own| ("data.", own));
+    (own.starts_with("archive_file.") || (data.is_empty() && own.starts_with("aws_"))).then_some((data, own))
 }
 
 /// What `each.value` of a resource, or of a call of a module, can be.
