@@ -13,6 +13,22 @@ const SERVERLESS: [&str; 5] =
 /// The file that says how a CDK project is made.
 const CDK: &str = "cdk.json";
 
+/// The file that says how the backend of an Amplify project (of its second generation) is made.
+const AMPLIFY: &str = "amplify/backend.ts";
+
+/// The file that says how a project of the CDK for Terraform is made.
+const CDKTF: &str = "cdktf.json";
+
+/// Files of tools of which not every version, or none, makes a template.
+const SST: &str = "sst.config.ts";
+const PULUMI: [&str; 2] = ["Pulumi.yaml", "Pulumi.yml"];
+
+/// The directory that says how a Chalice project is made.
+const CHALICE: &str = ".chalice";
+
+/// How a template is made of a project of Terraform.
+const OF_TERRAFORM: &str = "`terraform plan -out tfplan && terraform show -json tfplan > tfplan.json`";
+
 /// The endings of Terraform's configurations.
 const TERRAFORM: [&str; 2] = [".tf", ".tf.json"];
 
@@ -41,6 +57,35 @@ fn is_terraform(name: &str) -> bool {
     TERRAFORM.iter().any(|ending| name.ends_with(ending))
 }
 
+/// What a file is that is no template, and what makes one of it; `None`: it may be one.
+pub(super) fn instead_of_template(file: &Path, bytes: &[u8]) -> Option<String> {
+    let shown = file.display();
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    if bytes.starts_with(ZIP) {
+        return Some(match holds(bytes, b"tfplan") {
+            true => format!(
+                "a plan of Terraform, which only Terraform reads: `terraform show -json {shown}` writes what is read here"
+            ),
+            false => "a zip archive".to_owned(),
+        });
+    }
+    if bytes.starts_with(b"{\"@level\"") {
+        return Some(format!("what `terraform plan -json` tells while it works, and no plan: run {OF_TERRAFORM}"));
+    }
+    if is_terraform(&name) {
+        return Some(format!("a configuration of Terraform: run {OF_TERRAFORM}"));
+    }
+    let is_state = || {
+        let state: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+        ["serial", "lineage", "terraform_version"].iter().all(|name| state.get(name).is_some())
+    };
+    let may_be = holds(bytes, b"\"lineage\"") && is_state();
+    may_be.then(|| format!("a state as Terraform keeps it: `terraform show -json {shown}` writes what is read here"))
+}
+
+/// How a zip archive begins, as a plan of Terraform is one.
+pub(super) const ZIP: &[u8] = b"PK\x03\x04";
+
 /// What a directory without a template has to be put through, or which of its files are templates.
 pub(super) fn hint(dir: &Path) -> Option<String> {
     let has = |names: &[&str]| names.iter().any(|name| dir.join(name).is_file());
@@ -52,9 +97,7 @@ pub(super) fn hint(dir: &Path) -> Option<String> {
     }
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     if entries.take(FUNCTION_CODE_ENTRIES_MAX).any(|entry| is_terraform(&entry.file_name().to_string_lossy())) {
-        let how = "this is a Terraform project: run \
-                   `terraform plan -out tfplan && terraform show -json tfplan > tfplan.json` first";
-        return Some(how.to_owned());
+        return Some(format!("this is a Terraform project: run {OF_TERRAFORM} first"));
     }
     let near = templates_near(dir);
     match near.as_slice() {
@@ -111,6 +154,10 @@ fn text_of(path: &Path) -> Vec<u8> {
 }
 
 fn is_template(text: &[u8]) -> bool {
-    let holds = |word: &[u8]| text.windows(word.len()).any(|piece| piece == word);
+    let holds = |word: &[u8]| holds(text, word);
     holds(b"Resources") && (holds(b"AWS::DynamoDB::") || holds(b"AWS::Serverless::") || holds(b"AWS::Lambda::"))
+}
+
+fn holds(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|piece| piece == word)
 }

@@ -142,6 +142,62 @@ fn the_file_of_a_tool_stands_for_what_the_tool_makes() {
     assert!(find(&own, &[]).unwrap_err().to_string().contains("run `serverless package` first"));
 }
 
+#[test]
+fn what_terraform_keeps_for_itself_is_told_with_what_makes_a_template_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let how = "run `terraform plan -out tfplan && terraform show -json tfplan > tfplan.json`";
+    let stream =
+        b"{\"@level\":\"info\",\"@message\":\"Terraform 1.9.0\",\"type\":\"version\"}\n{\"@level\":\"info\"}\n";
+    let state =
+        br#"{"version": 4, "terraform_version": "1.9.0", "serial": 3, "lineage": "x", "outputs": {}, "resources": []}"#;
+    let large = [&b"PK\x03\x04\x14\x00tfplan"[..], &[0xff; 2 * 1024 * 1024]].concat();
+    for (name, content, expected) in [
+        (
+            "tfplan",
+            &large[..],
+            "a plan of Terraform, which only Terraform reads: `terraform show -json FILE` writes what is read here",
+        ),
+        ("plan.json", stream, &format!("what `terraform plan -json` tells while it works, and no plan: {how}")),
+        (
+            "terraform.tfstate",
+            state,
+            "a state as Terraform keeps it: `terraform show -json FILE` writes what is read here",
+        ),
+        (
+            "main.tf",
+            b"resource \"aws_dynamodb_table\" \"orders\" {\n}\n",
+            &format!("a configuration of Terraform: {how}"),
+        ),
+        ("app.zip", b"PK\x03\x04\x14\x00app.py", "a zip archive"),
+    ] {
+        let file = dir.path().join(name);
+        std::fs::write(&file, content).unwrap();
+        let shown = file.display().to_string();
+        let error = read(&file, &Options::default()).unwrap_err().to_string();
+        assert_eq!(error, format!("{shown} is no template, but {}", expected.replace("FILE", &shown)));
+    }
+}
+
+#[test]
+fn an_archive_that_terraform_has_not_built_is_told_with_what_builds_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let values = |kind: &str, more: &str| {
+        format!(
+            r#"{{"address": "{kind}.x", "mode": "managed", "type": "{kind}", "values": {{
+                "function_name": "worker", "starting_position": "LATEST", "handler": "a.b", "runtime": "python3.12", {more}}}}}"#
+        )
+    };
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000";
+    let function = values("aws_lambda_function", r#""filename": "builds/worker.zip""#);
+    let mapping = values("aws_lambda_event_source_mapping", &format!(r#""event_source_arn": "{arn}""#));
+    let file = dir.path().join("tfplan.json");
+    let plan = r#"{"terraform_version": "1.9.0", "planned_values": {"root_module": {"resources": ["#;
+    std::fs::write(&file, format!("{plan}{function}, {mapping}]}}}}}}")).unwrap();
+    let error = read(&file, &Options::default()).unwrap_err().to_string();
+    assert!(error.contains("builds/worker.zip: No such file or directory"), "{error}");
+    assert!(error.contains("`terraform apply -target module.NAME.null_resource.archive`"), "{error}");
+}
+
 /// A plan tells each resource several times: it may be larger than a template of CloudFormation.
 #[test]
 fn a_plan_of_terraform_may_be_larger_than_a_template() {
