@@ -19,7 +19,7 @@ use crate::stack::{Inside, StackCache};
 use crate::suggest::did_you_mean;
 use crate::text::{Origin, Part, Text};
 use crate::value::Value;
-use crate::{Options, TemplateError, names, read, terraform};
+use crate::{Options, TemplateError, amplify, names, read, terraform};
 
 /// Values of other stacks that are looked for inside of each other, at most.
 const LOOKS_MAX: usize = 16;
@@ -264,6 +264,7 @@ impl Member {
             None => (document, Vec::new()),
         };
         let (node, not_included) = read::with_included(node, &stack.dir, options)?;
+        let node = amplify::with_tables(node);
         told.extend(not_included);
         Ok(Member {
             name: stack.name.clone(),

@@ -14,6 +14,7 @@
 //! What it does not do: it creates nothing, knows no earlier state, runs no macros, and fetches no code from a bucket.
 //! A resource without a name of its own is named by its logical id, so that the name is the same at every start.
 
+mod amplify;
 mod app;
 mod cidr;
 mod code;

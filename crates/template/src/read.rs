@@ -14,7 +14,8 @@ use crate::stack::{STACKS, StackCache};
 use crate::suggest::{did_you_mean, nearest, slip_of};
 use crate::text::Origin;
 use crate::{
-    Options, TemplateError, delivery_stream, foreach, function, global_table, layer, mapping, names, pipe, table,
+    Options, TemplateError, amplify, delivery_stream, foreach, function, global_table, layer, mapping, names, pipe,
+    table,
 };
 
 /// The transforms whose work is done here.
@@ -149,7 +150,7 @@ fn add_data(
             resolver.skip(&format!("Resources.{id}.DependsOn"), format_args!("there is no resource {name}{hint}"));
         }
         match kind {
-            "AWS::DynamoDB::Table" => plan.tables.push(table::table(resolver, id, resource)?),
+            "AWS::DynamoDB::Table" | amplify::TABLE => plan.tables.push(table::table(resolver, id, resource)?),
             "AWS::DynamoDB::GlobalTable" => plan.tables.push(global_table::global_table(resolver, id, resource)?),
             "AWS::Serverless::SimpleTable" => plan.tables.push(table::simple_table(resolver, id, resource)?),
             "AWS::Serverless::Function" => plan.mappings.extend(function::events(resolver, id, resource)?),

@@ -22,7 +22,7 @@ use crate::plan::Plan;
 use crate::resolve::{Resolved, Resolver};
 use crate::suggest::did_you_mean;
 use crate::value::Value;
-use crate::{LocateError, Options, TemplateError, read};
+use crate::{LocateError, Options, TemplateError, amplify, read};
 
 /// The types that are stacks.
 pub(crate) const STACKS: [&str; 2] = ["AWS::CloudFormation::Stack", "AWS::Serverless::Application"];
@@ -317,6 +317,7 @@ impl Resolver<'_> {
         let node = Node::parse(&text, Format::of(&file, &text)).map_err(|error| failed(&error))?;
         let dir = file.parent().unwrap_or(Path::new("/"));
         let (node, not_included) = read::with_included(node, dir, self.options).map_err(|error| failed(&error))?;
+        let node = amplify::with_tables(node);
         not_included.iter().for_each(|line| self.tell(format!("{shown}: {line}")));
         self.stack.shared.files.borrow_mut().push(file.clone());
         Ok(Some(Loaded { file, shown, node }))

@@ -50,7 +50,7 @@ pub(super) fn project_of(file: &Path) -> Option<&Path> {
 }
 
 fn is_of_a_tool(name: &str) -> bool {
-    SERVERLESS.contains(&name) || name == CDK || is_terraform(name)
+    SERVERLESS.contains(&name) || [CDK, CDKTF, SST].contains(&name) || PULUMI.contains(&name) || is_terraform(name)
 }
 
 fn is_terraform(name: &str) -> bool {
@@ -94,6 +94,30 @@ pub(super) fn hint(dir: &Path) -> Option<String> {
     }
     if has(&[CDK]) {
         return Some("this is a CDK project: run `cdk synth` first".to_owned());
+    }
+    if has(&[AMPLIFY]) {
+        let how = "this is an Amplify project: `npx ampx sandbox` makes .amplify/artifacts/cdk.out, which is read here";
+        return Some(how.to_owned());
+    }
+    if has(&[SST]) {
+        let how = "this is an SST project: of SST 2, `npx sst build --to cdk.out` makes what is read here; SST 3 makes no \
+                   template, so that its tables and functions have to be written in one (`tailrace init` shows how)";
+        return Some(how.to_owned());
+    }
+    if has(&PULUMI) {
+        let how = "this is a Pulumi project, and Pulumi makes no template: its tables and functions have to be written in one \
+                   (`tailrace init` shows how)";
+        return Some(how.to_owned());
+    }
+    if dir.join(CHALICE).is_dir() {
+        let how = "this is a Chalice project: run `chalice package build && tailrace up build/sam.json`";
+        return Some(how.to_owned());
+    }
+    if has(&[CDKTF]) {
+        let how = format!(
+            "this is a project of the CDK for Terraform: run `cdktf synth`, and {OF_TERRAFORM} in cdktf.out/stacks/NAME"
+        );
+        return Some(how);
     }
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     if entries.take(FUNCTION_CODE_ENTRIES_MAX).any(|entry| is_terraform(&entry.file_name().to_string_lossy())) {

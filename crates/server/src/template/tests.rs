@@ -395,8 +395,32 @@ fn a_project_that_is_not_built_yet_is_told_how() {
         ("serverless.yml", "; this is a Serverless project: run `serverless package` first"),
         ("cdk.json", "; this is a CDK project: run `cdk synth` first"),
         ("manifest.json", ", tfplan.json"),
+        (
+            "amplify/backend.ts",
+            "; this is an Amplify project: `npx ampx sandbox` makes .amplify/artifacts/cdk.out, which is read here",
+        ),
+        (
+            "sst.config.ts",
+            "; this is an SST project: of SST 2, `npx sst build --to cdk.out` makes what is read here; SST 3 makes no template, so \
+             that its tables and functions have to be written in one (`tailrace init` shows how)",
+        ),
+        (
+            "Pulumi.yaml",
+            "; this is a Pulumi project, and Pulumi makes no template: its tables and functions have to be written in one \
+             (`tailrace init` shows how)",
+        ),
+        (
+            ".chalice/config.json",
+            "; this is a Chalice project: run `chalice package build && tailrace up build/sam.json`",
+        ),
+        (
+            "cdktf.json",
+            "; this is a project of the CDK for Terraform: run `cdktf synth`, and `terraform plan -out tfplan && terraform show \
+             -json tfplan > tfplan.json` in cdktf.out/stacks/NAME",
+        ),
     ] {
         let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join(file).parent().unwrap()).unwrap();
         std::fs::write(dir.path().join(file), "{\"name\": \"a page\"}").unwrap();
         let error = find(dir.path(), &[]).unwrap_err().to_string();
         assert!(error.ends_with(expected), "{error}");
@@ -409,6 +433,24 @@ fn a_project_that_is_not_built_yet_is_told_how() {
         let found = find(&path, &[]).unwrap();
         let home = found.home.canonicalize().unwrap();
         assert_eq!((file(&found), home), (packaged.as_path(), dir.path().canonicalize().unwrap()));
+    }
+}
+
+/// Its assembly lies deeper than the CDK's, and what is to stay beside it in the project.
+#[test]
+fn what_amplify_made_is_found_in_its_project() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    let out = dir.join(".amplify/artifacts/cdk.out");
+    std::fs::create_dir_all(&out).unwrap();
+    let stack = r#"{"type": "aws:cloudformation:stack", "displayName": "amplify-app-me-sandbox",
+        "properties": {"templateFile": "amplify-app-me-sandbox.template.json"}}"#;
+    let manifest = format!(r#"{{"version": "48.0.0", "artifacts": {{"amplify-app-me-sandbox": {stack}}}}}"#);
+    std::fs::write(out.join("manifest.json"), manifest).unwrap();
+    for path in [&dir, &out] {
+        let found = find(path, &[]).unwrap();
+        assert_eq!(file(&found), out.join("amplify-app-me-sandbox.template.json"));
+        assert_eq!(found.home.canonicalize().unwrap(), dir);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Templates and what they become.
 
+mod amplify;
 mod apps;
 mod code;
 mod delivery_streams;
