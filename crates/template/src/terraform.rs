@@ -95,7 +95,7 @@ pub(crate) fn template_of(document: &Node) -> Option<Converted> {
             Some(Resource { id, kind, address, values })
         })
         .collect();
-    let configuration = Configuration::of(document);
+    let configuration = Configuration::of(document, found.iter().map(|resource| resource.address));
     let reading = Reading { resources: &found, archives: &archives, configuration };
     let (mut pairs, mut told) = (Vec::new(), Vec::new());
     for resource in &found {

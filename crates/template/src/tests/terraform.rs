@@ -343,3 +343,40 @@ fn an_archive_that_a_module_is_about_to_build_is_known_by_its_plan() {
     assert_eq!(code(json!([[["zip", "src", "vendor"]]])), archive);
     assert_eq!(code(json!([[["zip", "src", null]], [["zip", "lib", null]]])), archive);
 }
+
+/// As terraform-aws-modules/lambda and dynamodb-table have it: of a table one of two is made, and a local says whether there is a mapping.
+#[test]
+fn a_mapping_of_the_modules_has_the_stream_of_its_own_table() {
+    let references = |names: &[&str]| json!({"references": names});
+    let table = |module: &str| {
+        let mut values = table_values();
+        values["name"] = module.into();
+        values["stream_arn"] = serde_json::Value::Null;
+        resource(&format!("module.{module}.aws_dynamodb_table.this[0]"), values)
+    };
+    let names = ["aws_dynamodb_table.this", "aws_dynamodb_table.autoscaled"];
+    let names = names.map(|name| [format!("{name}[0].stream_arn"), format!("{name}[0]"), name.to_owned()]).concat();
+    let of_tables = json!({"module": {"outputs": {"stream": {"expression": {"references": names}}}}});
+    let worker = json!({
+        "expressions": {"event_source_mapping": references(&["module.orders.stream", "module.orders"])},
+        "module": {"resources": [{
+            "address": "aws_lambda_event_source_mapping.this",
+            "expressions": {
+                "event_source_arn": references(&["each.value"]),
+                "function_name": references(&["aws_lambda_function.this[0].arn", "aws_lambda_function.this[0]", "aws_lambda_function.this"]),
+            },
+            "for_each_expression": references(&["local.create", "var.create_function", "var.event_source_mapping"]),
+        }]},
+    });
+    let plan = plan_of(&json!({
+        "terraform_version": "1.9.0",
+        "planned_values": {"root_module": {"child_modules": [{"resources": [
+            table("orders"), table("bills"),
+            resource("module.worker.aws_lambda_function.this[0]", function_values()),
+            resource("module.worker.aws_lambda_event_source_mapping.this[\"stream\"]", mapping_values()),
+        ]}]}},
+        "configuration": {"root_module": {"module_calls": {"orders": of_tables, "bills": of_tables, "worker": worker}}},
+    }));
+    let sources: Vec<&Source> = plan.mappings.iter().map(|mapping| &mapping.source).collect();
+    assert_eq!(sources, [&Source::StreamOf("module_orders_aws_dynamodb_table_this_0".into())], "{:#?}", plan.skipped);
+}
