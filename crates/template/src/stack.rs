@@ -166,9 +166,23 @@ impl Resolver<'_> {
         Ok(value)
     }
 
+    /// What one of the stacks inside has, at whatever depth. One that asks for the same itself, or that has something wrong, has not:
+    /// what is wrong is told where it is read.
+    pub(crate) fn of_stacks_inside(&self, of: &dyn Fn(&Resolver<'_>) -> Resolved<Option<Value>>) -> Option<Value> {
+        let stacks = self.resources().iter().filter_map(|(id, _)| Some((id, self.stack_resource(id)?)));
+        let is_there = |resource: &Node| match resource.get("Condition") {
+            Some(Node::Text(condition)) => self.condition(condition, "").unwrap_or(false),
+            _ => true,
+        };
+        stacks.filter(|(_, resource)| is_there(resource)).find_map(|(id, resource)| {
+            let look = |inner: &Resolver<'_>| Ok(of(inner)?.or_else(|| inner.of_stacks_inside(of)));
+            self.within(id, resource, look).ok().flatten().flatten()
+        })
+    }
+
     fn stack_resource(&self, id: &str) -> Option<&Node> {
         let resource = self.resources().iter().find(|(name, _)| name == id).map(|(_, resource)| resource)?;
-        matches!(resource.get("Type"), Some(Node::Text(kind)) if STACKS.contains(&kind.as_str())).then_some(resource)
+        is_stack(resource).then_some(resource)
     }
 
     /// An output of this template.
@@ -322,6 +336,11 @@ impl Resolver<'_> {
         self.stack.shared.files.borrow_mut().push(file.clone());
         Ok(Some(Loaded { file, shown, node }))
     }
+}
+
+/// Whether a resource is a stack.
+pub(crate) fn is_stack(resource: &Node) -> bool {
+    matches!(resource.get("Type"), Some(Node::Text(kind)) if STACKS.contains(&kind.as_str()))
 }
 
 /// Whether a value cannot be told as a text: parts of it are known later, or stand in for something.

@@ -245,3 +245,43 @@ fn the_stream_of_a_stack_that_is_elsewhere_can_be_given() {
         plan_with(&format!("Transform: AWS::Serverless-2016-10-31\nResources:\n{data}{WORK}"), &options).unwrap();
     assert_eq!(plan.mappings[0].source, Source::Arn(StreamArn::new(arn)));
 }
+
+/// As an export does between stacks that are deployed apart; in any order of the text, and beside a stack that asks for it itself.
+#[test]
+fn what_a_stack_inside_exports_another_imports() {
+    fn read(path: &Path) -> std::io::Result<String> {
+        match path.to_str().unwrap_or_default() {
+            "/app/exports.yaml" => {
+                let data = inner(Path::new("/app/data.yaml"))?;
+                Ok(data.replace(
+                    "Stream: {Value: !GetAtt T.StreamArn}",
+                    "Stream: {Value: !GetAtt T.StreamArn, Export: {Name: orders-stream}}",
+                ))
+            }
+            "/app/work/imports.yaml" => {
+                let work = inner(Path::new("/app/work/work.yaml"))?;
+                Ok(work
+                    .replace("Parameters: {Stream: {Type: String}}", "")
+                    .replace("!Ref Stream", "!ImportValue orders-stream"))
+            }
+            "/app/middle.yaml" => {
+                Ok("Resources:\n  Data: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: exports.yaml}}"
+                    .to_owned())
+            }
+            _ => inner(path),
+        }
+    }
+    let options = Options { read, ..options() };
+    let data = "  Middle: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: middle.yaml}}\n";
+    let by_import = "  Imports: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: work/imports.yaml}}\n";
+    let by_parameter = WORK.replace("!GetAtt Data.Outputs.Stream", "!ImportValue orders-stream");
+    for resources in [format!("{data}{by_import}{by_parameter}"), format!("{by_parameter}{by_import}{data}")] {
+        let text = format!("Transform: AWS::Serverless-2016-10-31\nResources:\n{resources}");
+        let plan = plan_with(&text, &options).unwrap();
+        let sources: Vec<&Source> = plan.mappings.iter().map(|mapping| &mapping.source).collect();
+        assert_eq!(sources, [&Source::StreamOf("Middle/Data/T".into()); 2], "{:#?}", plan.skipped);
+    }
+    let alone = format!("Resources:\n{by_import}");
+    let error = plan_with(&alone, &options).unwrap_err().to_string();
+    assert!(error.contains("give it with --resource import:orders-stream=VALUE"), "{error}");
+}
