@@ -155,13 +155,13 @@ fn what_terraform_keeps_for_itself_is_told_with_what_makes_a_template_of_it() {
         (
             "tfplan",
             &large[..],
-            "a plan of Terraform, which only Terraform reads: `terraform show -json FILE` writes what is read here",
+            "a plan of Terraform, which only Terraform reads: `terraform show -json FILE > tfplan.json` writes what is read here",
         ),
         ("plan.json", stream, &format!("what `terraform plan -json` tells while it works, and no plan: {how}")),
         (
             "terraform.tfstate",
             state,
-            "a state as Terraform keeps it: `terraform show -json FILE` writes what is read here",
+            "a state as Terraform keeps it: `terraform show -json FILE > tfplan.json` writes what is read here",
         ),
         (
             "main.tf",
@@ -243,6 +243,29 @@ fn templates_under_other_names_are_named() {
     std::fs::write(&own, template).unwrap();
     let expected = format!("; there are templates: {}, {}", own.display(), deep.display());
     assert!(error().ends_with(&expected), "{}", error());
+}
+
+#[test]
+fn projects_below_a_directory_are_named_with_what_makes_templates_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::create_dir_all(dir.join("backend/infra")).unwrap();
+    std::fs::create_dir_all(dir.join("services/orders")).unwrap();
+    std::fs::write(dir.join("backend/infra/cdk.json"), "{}").unwrap();
+    std::fs::write(dir.join("services/orders/serverless.yml"), "service: orders").unwrap();
+    let error = || find(dir, &[]).unwrap_err().to_string();
+    let expected = format!(
+        "; {} is a CDK project: run `cdk synth` first; {} is a Serverless project: run `serverless package` first",
+        dir.join("backend/infra").display(),
+        dir.join("services/orders").display()
+    );
+    assert!(error().ends_with(&expected), "{}", error());
+    // What is built is named before, and an assembly as it is started.
+    let out = dir.join("backend/cdk.out");
+    assembly(&out);
+    std::fs::write(out.join("Orders.template.json"), r#"{"Resources": {"T": {"Type": "AWS::DynamoDB::Table"}}}"#)
+        .unwrap();
+    assert!(error().ends_with(&format!("; did you mean {}?", out.display())), "{}", error());
 }
 
 /// A cloud assembly with two stacks, of which the first in the order of names needs the other, and a stage with a third.
