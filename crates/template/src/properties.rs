@@ -4,7 +4,7 @@ use crate::TemplateError;
 use crate::names::not_here;
 use crate::node::{Node, is_intrinsic};
 use crate::resolve::Resolver;
-use crate::suggest::{did_you_mean, nearest};
+use crate::suggest::nearest_property;
 use crate::text::{Origin, Text};
 use crate::value::Value;
 
@@ -311,14 +311,15 @@ impl<'a> Properties<'a> {
         for (name, node) in &self.left {
             let path = self.at(name);
             if !matches!(self.resolver.value(node, &path), Ok(Value::Absent | Value::Null)) {
-                let hint = did_you_mean(name, self.asked.iter().map(String::as_str));
+                let meant = nearest_property(name, self.asked.iter().map(String::as_str));
+                let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
                 self.resolver.skip(&path, format_args!("this property is not known; skipped{hint}"));
             }
         }
     }
 
     pub(crate) fn missing(&self, name: &str) -> TemplateError {
-        let slip = nearest(name, self.left.iter().map(|(own, _)| own.as_str()));
+        let slip = nearest_property(name, self.left.iter().map(|(own, _)| own.as_str()));
         let hint = slip.map(|slip| format!("; is {slip} meant to be it?")).unwrap_or_default();
         TemplateError::at(self.at(name), format!("this property is required{hint}"))
     }

@@ -10,6 +10,7 @@ fn a_property_that_is_not_known_is_told_with_the_one_that_was_meant() {
         ("BilingMode: PAY_PER_REQUEST", "BilingMode", "BillingMode"),
         ("StreamSpecifications: {StreamViewType: NEW_IMAGE}", "StreamSpecifications", "StreamSpecification"),
         ("GlobalSecondaryIndices: []", "GlobalSecondaryIndices", "GlobalSecondaryIndexes"),
+        ("Stream: {StreamViewType: NEW_IMAGE}", "Stream", "StreamSpecification"),
         ("timeToLiveSpecification: {Enabled: true}", "timeToLiveSpecification", "TimeToLiveSpecification"),
     ] {
         let path = format!("Resources.T.Properties.{name}");
@@ -19,7 +20,9 @@ fn a_property_that_is_not_known_is_told_with_the_one_that_was_meant() {
         ("Event: {E: {Type: DynamoDB}}", "Event", "Events"),
         ("Enviroment: {Variables: {A1: x}}", "Enviroment", "Environment"),
         ("TimeOut: 5", "TimeOut", "Timeout"),
-        ("Memory: 5", "Memory", ""),
+        ("Memory: 512", "Memory", "MemorySize"),
+        ("Code: src", "Code", "CodeUri"),
+        ("Schedules: 5", "Schedules", ""),
         ("CodeUrl: src", "CodeUrl", "CodeUri"),
         ("Environment: {Variable: {A1: x}}", "Environment.Variable", "Variables"),
     ] {
@@ -46,6 +49,9 @@ fn a_property_that_is_missing_is_told_with_the_one_that_may_be_it() {
     let template = table_with("").replace("KeySchema:", "KeySchemas:");
     let at = "Resources.T.Properties.KeySchema";
     check_error(&template, &format!("{at}: this property is required; is KeySchemas meant to be it?"));
+    let function = used_function_with("CodeUri: src").replace("AWS::Serverless::Function", "AWS::Lambda::Function");
+    let at = "Resources.F.Properties.Code";
+    check_error(&function, &format!("{at}: this property is required; is CodeUri meant to be it?"));
     check_error("Resource: {A: {Type: AWS::SNS::Topic}}", "Resources: there are none; is Resource meant to be it?");
     check_error("Resources: {A: {type: AWS::SNS::Topic}}", "Resources.A: there is no Type; is type meant to be it?");
 }
