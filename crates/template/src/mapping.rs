@@ -9,7 +9,7 @@ use tailrace_pattern::{Filter, FilterError};
 use crate::TemplateError;
 use crate::filters;
 use crate::names::not_here;
-use crate::node::Node;
+use crate::node::{Node, is_intrinsic};
 use crate::plan::{MappingPlan, Source};
 use crate::properties::Properties;
 use crate::resolve::Resolver;
@@ -134,6 +134,14 @@ pub(crate) fn filters(properties: &mut Properties<'_>) -> Result<Vec<String>, Te
     let path = criteria.at("Filters");
     let mut patterns = Vec::new();
     for mut filter in criteria.maps("Filters")?.unwrap_or_default() {
+        if let Some(Node::Map(pairs)) = filter.peek("Pattern")
+            && !is_intrinsic(pairs)
+        {
+            let path = filter.at("Pattern");
+            let json = filter.value("Pattern")?.and_then(|value| value.as_json());
+            let json = json.map(|json| format!(": '{json}'")).unwrap_or_default();
+            return Err(TemplateError::at(path, format!("a text is expected, which has the pattern in JSON{json}")));
+        }
         let pattern = filter.required_text("Pattern")?;
         if let Some(why) = serde_json::from_str(&pattern).ok().and_then(|pattern| filters::never(&pattern)) {
             filter.skip("Pattern", &why);

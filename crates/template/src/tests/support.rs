@@ -224,6 +224,10 @@ fn properties_of_functions_that_are_not_supported_stop() {
         ("MemorySize: 64", format!("{at}.MemorySize: an integer from 128 to 10240 is expected, not 64")),
         ("Events: {E: {Type: DynamoDB}}", format!("{at}.Events.E.Properties: this property is required")),
         ("Environment: {Variables: {A: [1]}}", format!("{at}.Environment.Variables.A: a text is expected, not a list")),
+        (
+            "Environment: {Variables: {A: {ref: T}}}",
+            format!("{at}.Environment.Variables.A: a text is expected, not {{ref: ...}}"),
+        ),
     ] {
         check_error(&used_function_with(property), &expected);
     }
@@ -283,6 +287,12 @@ fn properties_of_mappings_that_are_not_supported_stop() {
             "FilterCriteria: {Filters: [{Pattern: '{\"eventName\": [\"INSERT\"]}'}, {Pattern: '{\"a\": \"x\"}'}]}",
             format!(
                 "{at}.FilterCriteria.Filters.1.Pattern: a: an object or a list of values is expected: [\"x\"] instead of \"x\""
+            ),
+        ),
+        (
+            "FilterCriteria: {Filters: [{Pattern: {eventName: [INSERT]}}]}",
+            format!(
+                "{at}.FilterCriteria.Filters.0.Pattern: a text is expected, which has the pattern in JSON: '{{\"eventName\":[\"INSERT\"]}}'"
             ),
         ),
         (
