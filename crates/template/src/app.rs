@@ -493,13 +493,16 @@ impl Resolver<'_> {
 /// Looks for something in each template in turn.
 fn look(shared: &Rc<StackCache>, wanted: &Wanted<'_>) -> Resolved<Option<Value>> {
     let members = shared.app.members.as_slice();
+    let tell = |member: &Member, resolver: &Resolver<'_>| {
+        let lines = resolver.skipped().into_iter().map(|line| member.line(shared, &line));
+        shared.app.told.borrow_mut().extend(lines);
+    };
     // A template that is alone is not asked for what it asks for.
     let asked = if shared.app.is_several() { members } else { &[] };
     for member in asked.iter().filter(|member| wanted.may_be_in(member)) {
         let resolver = member.resolver(shared)?;
         let found = wanted.of(&resolver).map_err(|error| member.named(shared, error))?;
-        let lines = resolver.skipped().into_iter().map(|line| member.line(shared, &line));
-        shared.app.told.borrow_mut().extend(lines);
+        tell(member, &resolver);
         if found.is_some() {
             return Ok(found);
         }
@@ -509,7 +512,9 @@ fn look(shared: &Rc<StackCache>, wanted: &Wanted<'_>) -> Resolved<Option<Value>>
         return Ok(None);
     }
     for member in members {
-        let found = member.resolver(shared)?.of_stacks_inside(&|inner| wanted.of(inner));
+        let resolver = member.resolver(shared)?;
+        let found = resolver.of_stacks_inside(&|inner| wanted.of(inner));
+        tell(member, &resolver);
         if found.is_some() {
             return Ok(found);
         }

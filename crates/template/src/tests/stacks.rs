@@ -281,6 +281,16 @@ fn what_a_stack_inside_exports_another_imports() {
         let sources: Vec<&Source> = plan.mappings.iter().map(|mapping| &mapping.source).collect();
         assert_eq!(sources, [&Source::StreamOf("Middle/Data/T".into()); 2], "{:#?}", plan.skipped);
     }
+    // A template that was looked for, and is not here, is told as it is without.
+    let elsewhere = data.replace("middle.yaml", "https://s3.amazonaws.com/b/other.json");
+    let function = "  F:
+    Type: AWS::Serverless::Function
+    Properties: {Handler: a.b, Runtime: python3.12, Environment: {Variables: {QUEUE: !ImportValue queue}}}
+";
+    let text = format!("Transform: AWS::Serverless-2016-10-31\nResources:\n{function}{elsewhere}");
+    let plan = plan_with(&text, &options).unwrap();
+    let told = plan.skipped.iter().filter(|line| line.ends_with("its template is not here; the stack is skipped"));
+    assert_eq!(told.count(), 1, "{:#?}", plan.skipped);
     let alone = format!("Resources:\n{by_import}");
     let error = plan_with(&alone, &options).unwrap_err().to_string();
     assert!(error.contains("give it with --resource import:orders-stream=VALUE"), "{error}");
