@@ -63,7 +63,7 @@ pub use locate::line_of;
 pub use node::Format;
 pub use plan::{
     DeliveryStreamPlan, FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, NotRun, Plan,
-    SinkPlan, Source, TablePlan, TableSettings,
+    SinkPlan, Source, TablePlan, TableSettings, table_of,
 };
 pub use read::{not_registered, parse_stacks};
 pub use suggest::did_you_mean;

@@ -13,10 +13,10 @@ use tailrace_core::limits::{TABLE_NAME_CHARS_MAX, TABLE_NAME_CHARS_MIN};
 use tailrace_core::model::is_table_name;
 use tailrace_core::{FunctionArn, StartingPosition, StreamArn, ViewType};
 
-use crate::TemplateError;
 use crate::filters;
 use crate::resolve::Resolver;
 use crate::text::Text;
+use crate::{Options, TemplateError};
 
 /// Length of a function's name, at most. Source: Lambda's CreateFunction.
 pub(crate) const FUNCTION_NAME_CHARS_MAX: usize = 64;
@@ -303,6 +303,11 @@ pub(crate) struct Counts {
     not_run: usize,
 }
 
+/// The name of the table that a stream is of.
+pub fn table_of(stream: &StreamArn) -> Option<&str> {
+    stream.as_str().split_once(":table/")?.1.split('/').next()
+}
+
 impl Plan {
     pub(crate) fn counts(&self) -> Counts {
         let Plan { functions, layers, mappings, not_run, .. } = self;
@@ -330,6 +335,24 @@ impl Plan {
             let left_out = self.mappings.extract_if(.., |mapping| mapping.function == *function);
             mappings.extend(left_out.map(|mapping| mapping.logical_id));
         }
+    }
+
+    /// Gives the mappings of streams of AWS, by their ARNs, those of the tables here that are called so: told, since nothing but the
+    /// name says so. An ARN of this server counts as it is.
+    pub(crate) fn take_streams_of_own_tables(&mut self, options: &Options) {
+        let own = format!("arn:aws:dynamodb:{}:{}:", options.region, options.account_id);
+        let mut lines = Vec::new();
+        for mapping in &mut self.mappings {
+            let Source::Arn(arn) = &mapping.source else { continue };
+            let Some(name) = table_of(arn).filter(|_| !arn.as_str().starts_with(&own)) else { continue };
+            let table = self.tables.iter().find(|table| table.name() == name && table.stream().is_some());
+            if let Some(table) = table {
+                let path = &mapping.source_path;
+                lines.push(format!("{path}: {arn} is a stream of AWS; the stream of the table {name} here is taken"));
+                mapping.source = Source::StreamOf(table.logical_id.clone());
+            }
+        }
+        lines.into_iter().for_each(|line| self.tell(line));
     }
 
     /// Names the filters that match no record of their table's stream.

@@ -108,6 +108,7 @@ pub fn parse_stacks(stacks: &[Stack], others: &[StackFile], options: &Options) -
             |(resolver, member, id)| member.line(&shared, &resolver.name_path(id, property)),
         )
     };
+    plan.take_streams_of_own_tables(options);
     plan.check(name_path, &needed)?;
     plan.tell_of_filters();
     tell_stand_ins(&mut plan);
