@@ -308,6 +308,18 @@ pub fn table_of(stream: &StreamArn) -> Option<&str> {
     stream.as_str().split_once(":table/")?.1.split('/').next()
 }
 
+/// What resolves the variables that a name was left with.
+fn hint_of_variables(name: &str) -> &'static str {
+    const OF_SERVERLESS: [&str; 6] = ["${self:", "${opt:", "${env:", "${sls:", "${param:", "${file("];
+    if OF_SERVERLESS.iter().any(|begin| name.contains(begin)) {
+        "; Serverless has such variables: `serverless package` resolves them, and makes .serverless, which is read here"
+    } else if name.contains("${") {
+        "; ${...} is resolved in !Sub alone"
+    } else {
+        ""
+    }
+}
+
 impl Plan {
     pub(crate) fn counts(&self) -> Counts {
         let Plan { functions, layers, mappings, not_run, .. } = self;
@@ -398,7 +410,8 @@ impl Plan {
         }
         let message = format!(
             "a function's name has 1 to {FUNCTION_NAME_CHARS_MAX} of the characters a-z, A-Z, 0-9, `_` and `-`, and \
-             {name:?} has not"
+             {name:?} has not{}",
+            hint_of_variables(name)
         );
         Err(TemplateError::at(resolver.name_path(id, "FunctionName"), message))
     }
@@ -420,9 +433,10 @@ impl Plan {
             let at = |message: String| TemplateError::at(name_path(&table.logical_id, "TableName"), message);
             let name = table.name();
             if !is_table_name(name) {
+                let hint = hint_of_variables(name);
                 return Err(at(format!(
                     "a table's name has {TABLE_NAME_CHARS_MIN} to {TABLE_NAME_CHARS_MAX} of the characters a-z, A-Z, 0-9, `_`, `-` \
-                     and `.`, and {name:?} has not"
+                     and `.`, and {name:?} has not{hint}"
                 )));
             }
             if let Some(other) = self.tables[..n].iter().find(|other| other.name() == name) {

@@ -489,8 +489,8 @@ async fn what_can_be_checked_is_checked_before_anything_is_made() {
         (
             mapping("one", arn),
             "Resources.M.Properties.EventSourceArn: ResourceNotFoundException: Requested resource not found: Stream: \
-             arn:aws:dynamodb:us-east-1:000000000000:table/gone/stream/2026-01-01T00:00:00.000 not found; a template that makes the table gone and is started with \
-             this one gives its stream",
+             arn:aws:dynamodb:us-east-1:000000000000:table/gone/stream/2026-01-01T00:00:00.000 not found; a template that makes the \
+             table gone and is started with this one gives its stream",
         ),
     ] {
         assert_eq!(project.try_start(&template).await.err().unwrap(), expected);

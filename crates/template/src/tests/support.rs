@@ -380,6 +380,16 @@ fn names_are_checked() {
     for name in ["ab", "a/b", "a b", "arn:aws:dynamodb:us-east-1:000000000000:table/abc"] {
         check_error(&table(name), &format!("Resources.A.Properties.TableName: {message} \"{name}\" has not"));
     }
+    for (name, hint) in [
+        ("orders-${Stage}", "${...} is resolved in !Sub alone"),
+        (
+            "orders-${self:provider.stage}",
+            "Serverless has such variables: `serverless package` resolves them, and makes .serverless, which is read here",
+        ),
+    ] {
+        let expected = format!("Resources.A.Properties.TableName: {message} \"{name}\" has not; {hint}");
+        check_error(&table(&format!("'{name}'")), &expected);
+    }
     plan(&table("a_b-c.9"));
     let message = "a function's name has 1 to 64 of the characters a-z, A-Z, 0-9, `_` and `-`, and";
     let long = "x".repeat(65);
