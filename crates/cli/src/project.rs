@@ -61,12 +61,13 @@ impl Project {
     }
 }
 
-/// The templates that were given by name: a file, or those of a directory.
+/// The templates that were given by name: a file, the file of a tool, or those of a directory.
 ///
 /// # Errors
-/// The directory has none, or several of which none is chosen.
+/// There is none, or several of which none is chosen.
 pub fn in_directory(given: PathBuf, stacks: &[String], say: impl Fn(String)) -> Result<Templates, Failure> {
-    if !given.is_dir() {
+    // A pipe is read once, and a file that is not there is told when it is read.
+    if !given.is_dir() && !given.is_file() {
         return Ok(Templates::one(given));
     }
     let found = template::find(&given, stacks).map_err(StartError::from)?;

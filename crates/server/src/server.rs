@@ -112,7 +112,9 @@ impl StartError {
                 | TemplateFileError::NoStacks { .. },
             ) => Code::NoTemplate,
             StartError::Template(TemplateFileError::Unreadable { .. }) => Code::TemplateUnreadable,
-            StartError::Template(TemplateFileError::Malformed { .. }) => Code::TemplateMalformed,
+            StartError::Template(TemplateFileError::Malformed { .. } | TemplateFileError::Else { .. }) => {
+                Code::TemplateMalformed
+            }
             StartError::Template(TemplateFileError::Content(_)) => Code::TemplateContent,
             StartError::Apply(ApplyError::Store(error)) => Code::of_store(error),
             StartError::Apply(_) => Code::TemplateNotApplied,

@@ -94,6 +94,14 @@ pub enum TemplateFileError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file that is something else, of which a tool can make a template.
+    #[error("{} is no template, but {what}", path.display())]
+    Else {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what makes a template of it.
+        what: String,
+    },
     /// A text that is no YAML, or no JSON.
     #[error("the template {} is malformed: {message}", path.display())]
     Malformed {
@@ -165,10 +173,13 @@ pub fn read(templates: &Templates, options: &Options) -> Result<Plan, TemplateFi
         }
     }
     let objects = Objects::of(dirs, &options.resources);
+    let is_terraform = stacks.iter().any(|stack| is_terraform(stack.text.as_bytes()));
     let mut failed = Vec::new();
     for function in &mut plan.functions {
         if let Err(why) = check_code(&objects, &mut function.code, options.fetches) {
-            let message = format!("function {}: {why}", function.name);
+            let is_not_built = is_terraform && matches!(&function.code, CodeSource::Path(path) if !path.exists());
+            let hint = if is_not_built { NOT_BUILT } else { "" };
+            let message = format!("function {}: {why}{hint}", function.name);
             failed.push((function.name.clone(), TemplateError::at(&function.code_path, message)));
         }
     }
@@ -195,16 +206,34 @@ fn stack(file: &StackFile) -> Result<Stack, TemplateFileError> {
     let StackFile { name, stack_name, file: path } = file;
     let unreadable = |source| TemplateFileError::Unreadable { path: path.clone(), source };
     let absolute = std::path::absolute(path).map_err(unreadable)?;
-    let text = files::read_bounded(path, bytes_max).and_then(files::text).map_err(unreadable)?;
+    let bytes = files::read_bounded(path, bytes_max).map_err(unreadable)?;
+    if let Some(what) = nearby::instead_of_template(path, &bytes) {
+        return Err(TemplateFileError::Else { path: path.clone(), what });
+    }
+    let text = files::text(bytes).map_err(unreadable)?;
     let (name, stack_name, format) = (name.clone(), stack_name.clone(), Format::of(path, &text));
     Ok(Stack { name, stack_name, format, text, dir: absolute.parent().unwrap_or(Path::new("/")).to_owned() })
 }
 
 /// Most bytes of a template that begins so: what Terraform writes says in the beginning that it is Terraform's.
 fn bytes_max(beginning: &[u8]) -> u64 {
-    let is_terraform = String::from_utf8_lossy(beginning).contains("\"terraform_version\"");
-    if is_terraform { TERRAFORM_BYTES_MAX } else { TEMPLATE_BYTES_MAX }
+    // As it is without `show -json` it is read to be told.
+    let is_told = beginning.starts_with(nearby::ZIP) || beginning.starts_with(b"{\"@level\"");
+    if is_told || is_terraform(beginning) { TERRAFORM_BYTES_MAX } else { TEMPLATE_BYTES_MAX }
 }
+
+/// What Terraform writes says so.
+fn is_terraform(beginning: &[u8]) -> bool {
+    let beginning = &beginning[..beginning.len().min(BEGINNING)];
+    String::from_utf8_lossy(beginning).contains("\"terraform_version\"")
+}
+
+/// The beginning of a template, bytes, that says whose it is.
+const BEGINNING: usize = 4096;
+
+/// What is told of an archive that a configuration of Terraform names and that is not there.
+const NOT_BUILT: &str = "; what the configuration builds is there behind `terraform apply` (alone, for the module \
+                         terraform-aws-modules/lambda: `terraform apply -target module.NAME.null_resource.archive`)";
 
 /// The line of a place in one of these templates; of several the place begins with the name of one.
 fn line(stacks: &[Stack], place: &str) -> Option<usize> {

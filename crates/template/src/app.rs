@@ -5,7 +5,7 @@
 //! - A logical id in the plan is that of the stack and that in it, `Stack/Id`, where there are several stacks, and only then.
 //! - What a stack takes from another is the value as it is: the ARN of a stream stays one.
 //!
-//! What it does not do: it knows no order; a value is looked for when it is asked for. What nested stacks export is not found.
+//! What it does not do: it knows no order; a value is looked for when it is asked for.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ use crate::stack::{Inside, StackCache};
 use crate::suggest::did_you_mean;
 use crate::text::{Origin, Part, Text};
 use crate::value::Value;
-use crate::{Options, TemplateError, names, read, terraform};
+use crate::{Options, TemplateError, amplify, names, read, stack, terraform};
 
 /// Values of other stacks that are looked for inside of each other, at most.
 const LOOKS_MAX: usize = 16;
@@ -264,6 +264,7 @@ impl Member {
             None => (document, Vec::new()),
         };
         let (node, not_included) = read::with_included(node, &stack.dir, options)?;
+        let node = amplify::with_tables(node);
         told.extend(not_included);
         Ok(Member {
             name: stack.name.clone(),
@@ -295,6 +296,11 @@ impl Member {
 
     fn section(&self, name: &str) -> &[(String, Node)] {
         self.node.get(name).map_or(&[], Node::pairs)
+    }
+
+    /// It has stacks inside.
+    fn has_stacks(&self) -> bool {
+        self.section("Resources").iter().any(|(_, resource)| stack::is_stack(resource))
     }
 
     /// It has a resource of this logical id.
@@ -357,11 +363,11 @@ impl Other {
 }
 
 impl Resolver<'_> {
-    /// What a template that is started with this one has; it is looked for once.
+    /// What a template that is started with this one has, or a stack inside of one; it is looked for once.
     pub(crate) fn of_members(&self, wanted: &Wanted<'_>, path: &str) -> Resolved<Option<Value>> {
         let shared = Rc::clone(&self.stack.shared);
         let app = &shared.app;
-        if !app.is_several() {
+        if !app.is_several() && !app.members.iter().any(Member::has_stacks) {
             return Ok(None);
         }
         let key = wanted.key();
@@ -386,6 +392,27 @@ impl Resolver<'_> {
             self.streams.borrow_mut().push((id.to_owned(), path.to_owned()));
         }
         Ok(value)
+    }
+
+    /// The output of another template that is started with this one and has the name of a parameter which nothing else gives: as whoever
+    /// deploys them hands it over. Told, since nothing but the name says so.
+    pub(crate) fn output_for(&self, parameter: &str, path: &str) -> Resolved<Option<Value>> {
+        if !self.stack.is_of_app() {
+            return Ok(None);
+        }
+        let shared = Rc::clone(&self.stack.shared);
+        let own = self.stack.prefix.trim_end_matches('/');
+        let has_it = |member: &&Member| {
+            member.name != own && member.section("Outputs").iter().any(|(name, _)| name == parameter)
+        };
+        let mut members = shared.app.members.iter().filter(has_it);
+        let (Some(member), None) = (members.next(), members.next()) else { return Ok(None) };
+        let found = self.of_members(&Wanted::Output(&member.name, parameter), path)?;
+        if found.is_some() {
+            let why = format!("nothing gives it; it has the value of the output {parameter} of {}", member.name);
+            self.skip(&format!("Parameters.{parameter}"), why);
+        }
+        Ok(found)
     }
 
     /// The option that gives a value which no template has that is started: one that is not started may have it.
@@ -465,11 +492,29 @@ impl Resolver<'_> {
 
 /// Looks for something in each template in turn.
 fn look(shared: &Rc<StackCache>, wanted: &Wanted<'_>) -> Resolved<Option<Value>> {
-    for member in shared.app.members.iter().filter(|member| wanted.may_be_in(member)) {
-        let resolver = member.resolver(shared)?;
-        let found = wanted.of(&resolver).map_err(|error| member.named(shared, error))?;
+    let members = shared.app.members.as_slice();
+    let tell = |member: &Member, resolver: &Resolver<'_>| {
         let lines = resolver.skipped().into_iter().map(|line| member.line(shared, &line));
         shared.app.told.borrow_mut().extend(lines);
+    };
+    // A template that is alone is not asked for what it asks for.
+    let asked = if shared.app.is_several() { members } else { &[] };
+    for member in asked.iter().filter(|member| wanted.may_be_in(member)) {
+        let resolver = member.resolver(shared)?;
+        let found = wanted.of(&resolver).map_err(|error| member.named(shared, error))?;
+        tell(member, &resolver);
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    // The name of a stack inside is one that AWS makes: nobody asks for its outputs by it.
+    if matches!(wanted, Wanted::Output(..)) {
+        return Ok(None);
+    }
+    for member in members {
+        let resolver = member.resolver(shared)?;
+        let found = resolver.of_stacks_inside(&|inner| wanted.of(inner));
+        tell(member, &resolver);
         if found.is_some() {
             return Ok(found);
         }

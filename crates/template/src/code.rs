@@ -10,6 +10,7 @@ use tailrace_core::code::CodeSource;
 use crate::TemplateError;
 use crate::node::Node;
 use crate::properties::Properties;
+use crate::terraform::NOT_KNOWN;
 use crate::value::Value;
 
 /// The bucket whose keys are paths of this machine.
@@ -70,6 +71,9 @@ impl Form {
     fn of_map(&self, code: &mut Properties<'_>, runtime: &str) -> Result<CodeSource, TemplateError> {
         if let Some(source) = inline(code, "ZipFile", runtime)? {
             return Ok(source);
+        }
+        if let Some(why) = code.text(NOT_KNOWN)? {
+            return Err(TemplateError::at(&code.path, why));
         }
         if code.node("ImageUri").is_some() {
             return Err(TemplateError::at(code.at("ImageUri"), NO_IMAGES));

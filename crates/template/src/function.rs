@@ -12,6 +12,7 @@ use crate::node::Node;
 use crate::plan::{FunctionPlan, MappingPlan, Plan};
 use crate::properties::Properties;
 use crate::resolve::Resolver;
+use crate::suggest::{did_you_mean, nearest};
 use crate::{code, layer, mapping};
 
 const WITHOUT_EFFECT: &[&str] = &[
@@ -48,6 +49,9 @@ const NOT_APPLIED: &[&str] = &[
     "VpcConfig",
 ];
 
+/// The type of the events that are records of a table.
+const DYNAMODB: &str = "DynamoDB";
+
 /// Why a function is not in the plan.
 pub(crate) enum Failed {
     /// Nothing is wrong with it, but it cannot run here.
@@ -71,19 +75,25 @@ pub(crate) fn events(resolver: &Resolver<'_>, id: &str, resource: &Node) -> Resu
     for name in events.entries() {
         let Some(mut event) = events.map(&name)? else { continue };
         match event.required_text("Type")?.as_str() {
-            "DynamoDB" => {
+            DYNAMODB => {
                 let properties = event.map("Properties")?.ok_or_else(|| event.missing("Properties"))?;
                 let function = resolver.name_of(id, resource, "FunctionName")?;
                 mappings.extend(mapping::event(&resolver.global(&format!("{id}{name}")), (id, &function), properties)?);
                 event.finish();
             }
             other => {
-                let why = format!("events of type {other} are not supported; skipped");
+                let why = format!("events of type {other} are not supported; skipped{}", meant_by(other));
                 events.skip(&name, &why);
             }
         }
     }
     Ok(mappings)
+}
+
+/// The one type of events that is read, where another name was likely meant to be it.
+fn meant_by(kind: &str) -> String {
+    let is_it = kind.to_ascii_lowercase().contains("dynamo");
+    did_you_mean(if is_it { DYNAMODB } else { kind }, [DYNAMODB])
 }
 
 /// A function of either kind; its events are read apart.
@@ -123,6 +133,10 @@ pub(crate) fn function(
     };
     if is_serverless {
         properties.without_effect(&["Events"]);
+    } else if properties.node("Events").is_some() {
+        let why = "an AWS::Lambda::Function has none, so nothing is delivered by it; skipped; did you mean \
+                   AWS::Serverless::Function, or an AWS::Lambda::EventSourceMapping?";
+        properties.skip("Events", why);
     }
     properties.without_effect(&["FunctionName"]);
     properties.without_effect(WITHOUT_EFFECT);
@@ -140,6 +154,12 @@ pub(crate) fn function(
     let reserved = properties.integer_or_default("ReservedConcurrentExecutions", 0, i64::from(u32::MAX))?;
     let mut environment = BTreeMap::new();
     if let Some(mut outer) = properties.map("Environment")? {
+        if outer.peek("Variables").is_none() {
+            for name in outer.entries().iter().filter(|name| !is_slip(name, "Variables")) {
+                outer.node(name);
+                outer.skip(name, "skipped: the variables of a function are in a map Variables of Environment");
+            }
+        }
         if let Some(mut variables) = outer.map("Variables")? {
             // It would name a script of a layer that is run in the runtime's place.
             variables.not_applied(&["AWS_LAMBDA_EXEC_WRAPPER"]);
@@ -173,6 +193,11 @@ pub(crate) fn function(
     };
     function.check()?;
     Ok(function)
+}
+
+/// Whether a name is likely meant to be this one.
+fn is_slip(name: &str, of: &str) -> bool {
+    nearest(name, [of]).is_some()
 }
 
 /// How lines are written. The group has no meaning here.

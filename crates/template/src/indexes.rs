@@ -54,6 +54,11 @@ pub(crate) fn global(
         if pay_per_request && provisioned_throughput.take().is_some() {
             given.skip("ProvisionedThroughput", "not applied: the table is billed per request");
         }
+        if !pay_per_request && provisioned_throughput.is_none() {
+            let why =
+                "AWS refuses an index of a PROVISIONED table without it; it has the units that it had, or 5 of each";
+            given.skip("ProvisionedThroughput", why);
+        }
         let on_demand_throughput =
             units(&mut given, "OnDemandThroughput", ["MaxReadRequestUnits", "MaxWriteRequestUnits"], [1, 1])?;
         if !pay_per_request && on_demand_throughput.is_some() {

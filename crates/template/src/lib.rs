@@ -14,11 +14,13 @@
 //! What it does not do: it creates nothing, knows no earlier state, runs no macros, and fetches no code from a bucket.
 //! A resource without a name of its own is named by its logical id, so that the name is the same at every start.
 
+mod amplify;
 mod app;
 mod cidr;
 mod code;
 mod delivery_stream;
 mod document;
+mod filters;
 mod foreach;
 mod function;
 mod given;
@@ -61,7 +63,7 @@ pub use locate::line_of;
 pub use node::Format;
 pub use plan::{
     DeliveryStreamPlan, FunctionPlan, InsightsPlan, KinesisPlan, LayerPlan, LayerUse, MappingPlan, NotRun, Plan,
-    SinkPlan, Source, TablePlan, TableSettings,
+    SinkPlan, Source, TablePlan, TableSettings, table_of,
 };
 pub use read::{not_registered, parse_stacks};
 pub use suggest::did_you_mean;

@@ -7,8 +7,9 @@ use tailrace_core::{StartingPosition, StreamArn, limits};
 use tailrace_pattern::{Filter, FilterError};
 
 use crate::TemplateError;
+use crate::filters;
 use crate::names::not_here;
-use crate::node::Node;
+use crate::node::{Node, is_intrinsic};
 use crate::plan::{MappingPlan, Source};
 use crate::properties::Properties;
 use crate::resolve::Resolver;
@@ -82,8 +83,14 @@ pub(crate) fn source(properties: &mut Properties<'_>, name: &str) -> Result<Opti
             return at(format!("the ARN of a DynamoDB stream is expected, not {arn:?}{hint}"));
         }
         _ => match source.origins().next() {
-            Some(Origin { what, is_resource: true, .. }) => {
-                properties.skip(name, &format!("records of {what} are not delivered here; the mapping is skipped"));
+            Some(Origin { what, option, is_resource: true }) => {
+                // Of a stack that is not here, or of somebody's own resource, it may be the stream of a table all the same.
+                let may_be = ["::Stack)", "::Application)", "(Custom::", "::CustomResource)"];
+                let is_open = may_be.iter().any(|kind| what.contains(kind));
+                let hint =
+                    if is_open { format!("; {option} gives the ARN of a table's stream") } else { String::new() };
+                let why = format!("records of {what} are not delivered here; the mapping is skipped{hint}");
+                properties.skip(name, &why);
                 return Ok(None);
             }
             Some(Origin { what, option, .. }) => return at(not_here(what, option)),
@@ -127,9 +134,17 @@ pub(crate) fn filters(properties: &mut Properties<'_>) -> Result<Vec<String>, Te
     let path = criteria.at("Filters");
     let mut patterns = Vec::new();
     for mut filter in criteria.maps("Filters")?.unwrap_or_default() {
+        if let Some(Node::Map(pairs)) = filter.peek("Pattern")
+            && !is_intrinsic(pairs)
+        {
+            let path = filter.at("Pattern");
+            let json = filter.value("Pattern")?.and_then(|value| value.as_json());
+            let json = json.map(|json| format!(": '{json}'")).unwrap_or_default();
+            return Err(TemplateError::at(path, format!("a text is expected, which has the pattern in JSON{json}")));
+        }
         let pattern = filter.required_text("Pattern")?;
-        if serde_json::from_str(&pattern).is_ok_and(|pattern| compares_a_number_attribute(&pattern)) {
-            filter.skip("Pattern", "numeric never matches an attribute of type N, here as on AWS: its value is a text");
+        if let Some(why) = serde_json::from_str(&pattern).ok().and_then(|pattern| filters::never(&pattern)) {
+            filter.skip("Pattern", &why);
         }
         patterns.push(pattern);
         filter.finish();
@@ -142,18 +157,6 @@ pub(crate) fn filters(properties: &mut Properties<'_>) -> Result<Vec<String>, Te
         }
         Err(error) => Err(TemplateError::at(path, error.to_string())),
     }
-}
-
-/// A pattern has `numeric` below a key `N`: what its author hopes for never happens.
-///
-/// Source: docs/spec/event-source-mapping.md 8.3.
-fn compares_a_number_attribute(pattern: &serde_json::Value) -> bool {
-    pattern.as_object().is_some_and(|members| {
-        members.iter().any(|(name, below)| match below.as_array() {
-            Some(values) => name == "N" && values.iter().any(|value| value.get("numeric").is_some()),
-            None => compares_a_number_attribute(below),
-        })
-    })
 }
 
 /// MetricsConfig, which is kept and told back.

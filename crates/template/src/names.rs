@@ -6,6 +6,7 @@
 use tailrace_core::limits::{TABLE_NAME_CHARS_MAX, TABLE_NAME_CHARS_MIN};
 
 use crate::TemplateError;
+use crate::amplify;
 use crate::app::Wanted;
 use crate::delivery_stream::DELIVERY_STREAM;
 use crate::node::Node;
@@ -40,8 +41,8 @@ enum Named {
 }
 
 /// The types that are tables here.
-pub(crate) const TABLES: [&str; 3] =
-    ["AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable", "AWS::Serverless::SimpleTable"];
+pub(crate) const TABLES: [&str; 4] =
+    ["AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable", "AWS::Serverless::SimpleTable", amplify::TABLE];
 
 /// The types that are functions here.
 pub(crate) const FUNCTIONS: [&str; 2] = ["AWS::Lambda::Function", "AWS::Serverless::Function"];
@@ -120,6 +121,11 @@ impl Resolver<'_> {
             return Ok(value);
         }
         let text = |text: String| Ok(Value::Text(Text::literal(text)));
+        let attribute = match self.kind(id) {
+            Some(amplify::TABLE) if attribute == "TableName" => return self.reference(id, path),
+            Some(amplify::TABLE) => amplify::attribute(attribute),
+            _ => attribute,
+        };
         let known: &[&str] = match (self.named(id, path)?, attribute) {
             (Named::Table(name), "Arn") => return text(self.table_arn(&name)),
             (Named::Table(name), "StreamArn") => {
@@ -167,7 +173,10 @@ impl Resolver<'_> {
     pub(super) fn given_or(&self, key: &str, what: String, is_resource: bool, made: impl FnOnce() -> String) -> Text {
         match self.options.resources.get(key) {
             Some(given) => Text::literal(given.clone()),
-            None => Text::stand_in(made(), Origin { what, option: format!("--resource {key}=VALUE"), is_resource }),
+            None => {
+                let place = if is_resource { self.stack.place() } else { "" };
+                Text::stand_in(made(), Origin { what, option: format!("--resource {place}{key}=VALUE"), is_resource })
+            }
         }
     }
 
@@ -411,7 +420,8 @@ impl Resolver<'_> {
         };
         let value = self.deeper(&path, || self.value(node, &path))?;
         if let Some(Origin { what, option, is_resource }) = value.origin() {
-            if *is_resource {
+            // Amplify makes the name of a table of its API's id, which only AWS knows.
+            if *is_resource && !is_of(resource, amplify::TABLE) {
                 return Err(TemplateError::at(path, not_here(what, option)));
             }
             let name = value.brief();

@@ -14,7 +14,7 @@ use tailrace_core::{StartingPosition, limits};
 use crate::TemplateError;
 use crate::mapping::{Pace, filters, pace, source};
 use crate::node::Node;
-use crate::plan::{MappingPlan, SinkPlan, Source};
+use crate::plan::{MappingPlan, SinkPlan, Source, table_of};
 use crate::properties::Properties;
 use crate::resolve::Resolver;
 use crate::text::{Origin, Text};
@@ -256,9 +256,7 @@ fn sink(
     }
     let table = match &source {
         Source::StreamOf(table) => resolver.stack.shared.tables.borrow().get(table).cloned(),
-        Source::Arn(arn) => {
-            arn.as_str().split_once(":table/").and_then(|(_, rest)| rest.split('/').next()).map(str::to_owned)
-        }
+        Source::Arn(arn) => table_of(arn).map(str::to_owned),
     };
     let table = table.ok_or_else(|| TemplateError::at(&source_path, "the table of the stream is not known"))?;
     config["from"] = table.into();

@@ -13,9 +13,10 @@ use tailrace_core::limits::{TABLE_NAME_CHARS_MAX, TABLE_NAME_CHARS_MIN};
 use tailrace_core::model::is_table_name;
 use tailrace_core::{FunctionArn, StartingPosition, StreamArn, ViewType};
 
-use crate::TemplateError;
+use crate::filters;
 use crate::resolve::Resolver;
 use crate::text::Text;
+use crate::{Options, TemplateError};
 
 /// Length of a function's name, at most. Source: Lambda's CreateFunction.
 pub(crate) const FUNCTION_NAME_CHARS_MAX: usize = 64;
@@ -302,6 +303,23 @@ pub(crate) struct Counts {
     not_run: usize,
 }
 
+/// The name of the table that a stream is of.
+pub fn table_of(stream: &StreamArn) -> Option<&str> {
+    stream.as_str().split_once(":table/")?.1.split('/').next()
+}
+
+/// What resolves the variables that a name was left with.
+fn hint_of_variables(name: &str) -> &'static str {
+    const OF_SERVERLESS: [&str; 6] = ["${self:", "${opt:", "${env:", "${sls:", "${param:", "${file("];
+    if OF_SERVERLESS.iter().any(|begin| name.contains(begin)) {
+        "; Serverless has such variables: `serverless package` resolves them, and makes .serverless, which is read here"
+    } else if name.contains("${") {
+        "; ${...} is resolved in !Sub alone"
+    } else {
+        ""
+    }
+}
+
 impl Plan {
     pub(crate) fn counts(&self) -> Counts {
         let Plan { functions, layers, mappings, not_run, .. } = self;
@@ -331,6 +349,47 @@ impl Plan {
         }
     }
 
+    /// Gives the mappings of streams of AWS, by their ARNs, those of the tables here that are called so: told, since nothing but the
+    /// name says so. An ARN of this server counts as it is.
+    pub(crate) fn take_streams_of_own_tables(&mut self, options: &Options) {
+        let own = format!("arn:aws:dynamodb:{}:{}:", options.region, options.account_id);
+        let mut lines = Vec::new();
+        for mapping in &mut self.mappings {
+            let Source::Arn(arn) = &mapping.source else { continue };
+            let Some(name) = table_of(arn).filter(|_| !arn.as_str().starts_with(&own)) else { continue };
+            let table = self.tables.iter().find(|table| table.name() == name && table.stream().is_some());
+            if let Some(table) = table {
+                let path = &mapping.source_path;
+                lines.push(format!("{path}: {arn} is a stream of AWS; the stream of the table {name} here is taken"));
+                mapping.source = Source::StreamOf(table.logical_id.clone());
+            }
+        }
+        lines.into_iter().for_each(|line| self.tell(line));
+    }
+
+    /// Names the filters that match no record of their table's stream.
+    pub(crate) fn tell_of_filters(&mut self) {
+        let mut lines = Vec::new();
+        for mapping in &self.mappings {
+            let Source::StreamOf(id) = &mapping.source else { continue };
+            let view = self.tables.iter().find(|table| table.logical_id == *id).and_then(TablePlan::stream);
+            let Some(view) = view else { continue };
+            // A pipe has them among the parameters of its source.
+            let criteria = match mapping.source_path.rsplit_once('.') {
+                Some((place, "Source")) => format!("{place}.SourceParameters.FilterCriteria"),
+                Some((place, _)) => format!("{place}.FilterCriteria"),
+                None => continue,
+            };
+            for (n, pattern) in mapping.filters.iter().enumerate() {
+                let pattern = serde_json::from_str(pattern).ok();
+                if let Some(why) = pattern.and_then(|pattern| filters::never_in(&pattern, view)) {
+                    lines.push(format!("{criteria}.Filters.{n}.Pattern: {why}"));
+                }
+            }
+        }
+        lines.into_iter().for_each(|line| self.tell(line));
+    }
+
     /// Adds a line of what is not applied, once.
     pub(crate) fn tell(&mut self, line: String) {
         if !self.skipped.contains(&line) {
@@ -351,7 +410,8 @@ impl Plan {
         }
         let message = format!(
             "a function's name has 1 to {FUNCTION_NAME_CHARS_MAX} of the characters a-z, A-Z, 0-9, `_` and `-`, and \
-             {name:?} has not"
+             {name:?} has not{}",
+            hint_of_variables(name)
         );
         Err(TemplateError::at(resolver.name_path(id, "FunctionName"), message))
     }
@@ -373,9 +433,10 @@ impl Plan {
             let at = |message: String| TemplateError::at(name_path(&table.logical_id, "TableName"), message);
             let name = table.name();
             if !is_table_name(name) {
+                let hint = hint_of_variables(name);
                 return Err(at(format!(
                     "a table's name has {TABLE_NAME_CHARS_MIN} to {TABLE_NAME_CHARS_MAX} of the characters a-z, A-Z, 0-9, `_`, `-` \
-                     and `.`, and {name:?} has not"
+                     and `.`, and {name:?} has not{hint}"
                 )));
             }
             if let Some(other) = self.tables[..n].iter().find(|other| other.name() == name) {

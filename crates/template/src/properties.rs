@@ -4,6 +4,7 @@ use crate::TemplateError;
 use crate::names::not_here;
 use crate::node::{Node, is_intrinsic};
 use crate::resolve::Resolver;
+use crate::suggest::nearest_property;
 use crate::text::{Origin, Text};
 use crate::value::Value;
 
@@ -12,6 +13,8 @@ pub(crate) struct Properties<'a> {
     resolver: &'a Resolver<'a>,
     pub(crate) path: String,
     left: Vec<(String, Node)>,
+    /// Names that were asked for and are not there: what one that nobody took may be a slip of.
+    asked: Vec<String>,
 }
 
 type Taken<T> = Result<Option<T>, TemplateError>;
@@ -49,7 +52,7 @@ impl<'a> Properties<'a> {
             },
             other => return Err(TemplateError::at(path, format!("a map is expected, not {}", other.brief()))),
         };
-        Ok(Properties { resolver, path, left })
+        Ok(Properties { resolver, path, left, asked: Vec::new() })
     }
 
     /// The members of a map that was taken from this one.
@@ -89,8 +92,13 @@ impl<'a> Properties<'a> {
 
     /// Takes a property as it is written.
     pub(crate) fn node(&mut self, name: &str) -> Option<Node> {
-        let place = self.left.iter().position(|(key, _)| key == name)?;
-        Some(self.left.remove(place).1)
+        match self.left.iter().position(|(key, _)| key == name) {
+            Some(place) => Some(self.left.remove(place).1),
+            None => {
+                self.asked.push(name.to_owned());
+                None
+            }
+        }
     }
 
     /// A property as it is written, which stays.
@@ -271,7 +279,9 @@ impl<'a> Properties<'a> {
 
     /// These have no effect here.
     pub(crate) fn without_effect(&mut self, names: &[&str]) {
-        self.left.retain(|(name, _)| !names.contains(&name.as_str()));
+        for name in names {
+            self.node(name);
+        }
     }
 
     /// These would have an effect that Tailrace does not give: named, and left out.
@@ -301,13 +311,17 @@ impl<'a> Properties<'a> {
         for (name, node) in &self.left {
             let path = self.at(name);
             if !matches!(self.resolver.value(node, &path), Ok(Value::Absent | Value::Null)) {
-                self.resolver.skip(&path, "this property is not known; skipped");
+                let meant = nearest_property(name, self.asked.iter().map(String::as_str));
+                let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+                self.resolver.skip(&path, format_args!("this property is not known; skipped{hint}"));
             }
         }
     }
 
     pub(crate) fn missing(&self, name: &str) -> TemplateError {
-        TemplateError::at(self.at(name), "this property is required")
+        let slip = nearest_property(name, self.left.iter().map(|(own, _)| own.as_str()));
+        let hint = slip.map(|slip| format!("; is {slip} meant to be it?")).unwrap_or_default();
+        TemplateError::at(self.at(name), format!("this property is required{hint}"))
     }
 
     fn wrong(&self, name: &str, wanted: &str, value: &Value) -> TemplateError {

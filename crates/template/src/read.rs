@@ -11,14 +11,21 @@ use crate::node::{Format, Node};
 use crate::plan::{FunctionPlan, NotRun, Plan};
 use crate::resolve::Resolver;
 use crate::stack::{STACKS, StackCache};
-use crate::suggest::slip_of;
+use crate::suggest::{did_you_mean, nearest, slip_of};
 use crate::text::Origin;
 use crate::{
-    Options, TemplateError, delivery_stream, foreach, function, global_table, layer, mapping, names, pipe, table,
+    Options, TemplateError, amplify, delivery_stream, foreach, function, global_table, layer, mapping, names, pipe,
+    table,
 };
 
 /// The transforms whose work is done here.
-const TRANSFORMS: [&str; 2] = ["AWS::Serverless-2016-10-31", "AWS::LanguageExtensions"];
+const TRANSFORMS: [&str; 2] = [SAM, "AWS::LanguageExtensions"];
+
+/// The transform that makes resources of CloudFormation of those of SAM.
+const SAM: &str = "AWS::Serverless-2016-10-31";
+
+/// What the types of SAM begin with.
+const SAM_TYPES: &str = "AWS::Serverless::";
 
 /// Types that have no meaning where there are no versions, roles and deployments; what refers to one is resolved.
 const WITHOUT_MEANING: [&str; 10] = [
@@ -32,6 +39,21 @@ const WITHOUT_MEANING: [&str; 10] = [
     "AWS::Serverless::Connector",
     names::EXPORT_READER,
     names::EXPORT_WRITER,
+];
+
+/// What a resource may say beside its properties.
+const ATTRIBUTES: [&str; 11] = [
+    "Condition",
+    "Connectors",
+    "CreationPolicy",
+    "DeletionPolicy",
+    "DependsOn",
+    "IgnoreGlobals",
+    "Metadata",
+    "Properties",
+    "Type",
+    "UpdatePolicy",
+    "UpdateReplacePolicy",
 ];
 
 /// Reads templates that are started together, often one, into one plan: the way in. `others` are there and not started; where
@@ -86,7 +108,9 @@ pub fn parse_stacks(stacks: &[Stack], others: &[StackFile], options: &Options) -
             |(resolver, member, id)| member.line(&shared, &resolver.name_path(id, property)),
         )
     };
+    plan.take_streams_of_own_tables(options);
     plan.check(name_path, &needed)?;
+    plan.tell_of_filters();
     tell_stand_ins(&mut plan);
     plan.files = shared.files();
     plan.stacks = shared.app.names();
@@ -115,12 +139,19 @@ fn add_data(
     }
     let mut elsewhere: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut stacks = Vec::new();
-    for (id, kind, resource) in present(resolver)? {
+    let present = present(resolver)?;
+    if let Some((_, kind, _)) = present.iter().find(|(_, kind, _)| kind.starts_with(SAM_TYPES))
+        && !is_of_sam(resolver.template)
+    {
+        let why = format!("CloudFormation refuses {kind} without `Transform: {SAM}`; read as if it were there");
+        resolver.skip("Transform", why);
+    }
+    for (id, kind, resource) in present {
         for (name, hint) in resolver.unknown_dependencies(resource) {
             resolver.skip(&format!("Resources.{id}.DependsOn"), format_args!("there is no resource {name}{hint}"));
         }
         match kind {
-            "AWS::DynamoDB::Table" => plan.tables.push(table::table(resolver, id, resource)?),
+            "AWS::DynamoDB::Table" | amplify::TABLE => plan.tables.push(table::table(resolver, id, resource)?),
             "AWS::DynamoDB::GlobalTable" => plan.tables.push(global_table::global_table(resolver, id, resource)?),
             "AWS::Serverless::SimpleTable" => plan.tables.push(table::simple_table(resolver, id, resource)?),
             "AWS::Serverless::Function" => plan.mappings.extend(function::events(resolver, id, resource)?),
@@ -149,6 +180,12 @@ fn add_data(
         resolver.skip(&format!("Resources.{}", ids.join(", ")), format_args!("{kind} is not supported; skipped{hint}"));
     }
     resolver.add_stacks(plan, &stacks, &mut |inner, plan| add_data(inner, plan, layers_failed))
+}
+
+/// The template asks for the transform of SAM, or may do so by what it includes.
+fn is_of_sam(template: &Node) -> bool {
+    let mut transforms = template.get("Transform").into_iter().flat_map(Node::one_or_many);
+    transforms.any(|transform| !matches!(transform, Node::Text(name) if name != SAM))
 }
 
 /// What is told of a function that cannot run and that no mapping uses.
@@ -191,8 +228,18 @@ fn present<'a>(resolver: &'a Resolver<'_>) -> Result<Vec<(&'a str, &'a str, &'a 
     for (id, resource) in resolver.resources() {
         let path = format!("Resources.{id}");
         let Some(Node::Text(kind)) = resource.get("Type") else {
-            return Err(TemplateError::at(path, "there is no Type"));
+            let hint = nearest("Type", resource.pairs().iter().map(|(name, _)| name.as_str()));
+            let hint = hint.map(|slip| format!("; is {slip} meant to be it?")).unwrap_or_default();
+            return Err(TemplateError::at(path, format!("there is no Type{hint}")));
         };
+        if is_read(kind) {
+            let names = resource.pairs().iter().map(|(name, _)| name.as_str());
+            for name in names.filter(|name| !ATTRIBUTES.contains(name) && !name.starts_with("Fn::")) {
+                let hint = did_you_mean(name, ATTRIBUTES);
+                let why = "this attribute of a resource is not known; skipped";
+                resolver.skip(&format!("{path}.{name}"), format_args!("{why}{hint}"));
+            }
+        }
         if let Some(condition) = resource.get("Condition").filter(|_| is_read(kind)) {
             let at = format!("{path}.Condition");
             let Node::Text(name) = condition else {

@@ -13,7 +13,7 @@ use crate::app::Wanted;
 use crate::node::{Node, is_intrinsic};
 use crate::stack::{self, Inside};
 use crate::standin::Place;
-use crate::suggest::did_you_mean;
+use crate::suggest::{did_you_mean, nearest};
 use crate::text::{Origin, Text};
 use crate::value::Value;
 use crate::{Options, TemplateError, parameter};
@@ -24,6 +24,22 @@ const DEPTH_MAX: usize = 64;
 /// References that are followed, at most: what names two things, each of which names two, is a template that never ends. AWS has
 /// 500 resources of 200 references.
 const REFERENCES_MAX: usize = 1_000_000;
+
+/// The sections of a template, with those of SAM.
+const SECTIONS: [&str; 12] = [
+    "AWSTemplateFormatVersion",
+    "Conditions",
+    "Description",
+    "Globals",
+    "Hooks",
+    "Mappings",
+    "Metadata",
+    "Outputs",
+    "Parameters",
+    "Resources",
+    "Rules",
+    "Transform",
+];
 
 /// Bytes of all values that functions give, at most. AWS takes templates of 1 MB.
 const VALUES_BYTES_MAX: usize = 64 << 20;
@@ -76,7 +92,9 @@ impl<'a> Resolver<'a> {
         }
         // A stack of an app may have outputs alone.
         if !stack.is_of_app() && matches!(template.get("Resources"), None | Some(Node::Null)) {
-            return Err(TemplateError::at("Resources", "there are none"));
+            let sections = template.pairs().iter().map(|(name, _)| name.as_str()).filter(|name| *name != "Resources");
+            let hint = nearest("Resources", sections).map(|slip| format!("; is {slip} meant to be it?"));
+            return Err(TemplateError::at("Resources", format!("there are none{}", hint.unwrap_or_default())));
         }
         let section = |name: &str| template.get(name).map_or(&[][..], Node::pairs);
         let mut parameters = BTreeMap::new();
@@ -117,17 +135,31 @@ impl<'a> Resolver<'a> {
         };
         resolver.conditions = resolver.expanded(section("Conditions"), "Conditions")?;
         resolver.resources = resolver.expanded(section("Resources"), "Resources")?;
+        resolver.check_sections();
         resolver.check_globals()?;
         resolver.check_given_resources()?;
         Ok(resolver)
     }
 
+    /// Names what is no section of a template: CloudFormation refuses one that has any other.
+    fn check_sections(&self) {
+        let names = self.template.pairs().iter().map(|(name, _)| name);
+        for name in names.filter(|name| !SECTIONS.contains(&name.as_str()) && !name.starts_with("Fn::")) {
+            let hint = did_you_mean(name, SECTIONS);
+            self.skip(
+                name,
+                format_args!("a template has no such section, and AWS refuses one that has; skipped{hint}"),
+            );
+        }
+    }
+
     fn check_globals(&self) -> Resolved<()> {
+        const READ: [&str; 3] = ["Function", "SimpleTable", "LayerVersion"];
         for (kind, properties) in self.template.get("Globals").map_or(&[][..], Node::pairs) {
             let path = format!("Globals.{kind}");
             match properties {
-                _ if !["Function", "SimpleTable", "LayerVersion"].contains(&kind.as_str()) => {
-                    self.skip(&path, "not supported; skipped")
+                _ if !READ.contains(&kind.as_str()) => {
+                    self.skip(&path, format_args!("not supported; skipped{}", did_you_mean(kind, READ)));
                 }
                 Node::Map(_) | Node::Null => {}
                 other => return Err(TemplateError::at(path, format!("a map is expected, not {}", other.brief()))),
@@ -300,7 +332,10 @@ impl<'a> Resolver<'a> {
                     Value::List(list) => Value::List(list.into_iter().map(|value| self.element(value)).collect()),
                     value => self.element(value),
                 })),
-                None => Err(TemplateError::at(path, self.missing_parameter(name))),
+                None => match self.output_for(name, path)? {
+                    Some(value) => Ok(Some(value)),
+                    None => Err(TemplateError::at(path, self.missing_parameter(name))),
+                },
             };
         };
         let text = match value.and_then(Value::as_text).and_then(|text| text.as_literal()) {
@@ -335,6 +370,12 @@ impl<'a> Resolver<'a> {
 
     /// What is said of a parameter that has no value: every way to give one.
     fn missing_parameter(&self, name: &str) -> String {
+        if self.stack.is_inside() {
+            let stack = self.stack.place().trim_end_matches('/');
+            return format!(
+                "the parameter {name} has no default and no value; give it among the Parameters of the stack {stack}"
+            );
+        }
         let beside = self.options.parameters_file_beside.as_deref();
         let hint =
             beside.map(|file| format!(" ({file} beside the template is not read by itself)")).unwrap_or_default();

@@ -15,7 +15,11 @@ use crate::properties::Properties;
 
 pub(crate) fn time_to_live(properties: &mut Properties<'_>) -> Result<Option<TimeToLiveSpecification>, TemplateError> {
     let Some(mut given) = properties.map("TimeToLiveSpecification")? else { return Ok(None) };
-    let enabled = given.boolean("Enabled")?.unwrap_or(true);
+    let enabled = given.boolean("Enabled")?;
+    if enabled.is_none() {
+        given.skip("Enabled", "AWS refuses a time to live without it; it counts as true");
+    }
+    let enabled = enabled.unwrap_or(true);
     let attribute_name = match given.text("AttributeName")? {
         Some(name) if name.is_empty() || name.len() > limits::TTL_ATTRIBUTE_BYTES_MAX => {
             let message = format!("a name of 1 to {} bytes is expected", limits::TTL_ATTRIBUTE_BYTES_MAX);

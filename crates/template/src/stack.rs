@@ -22,7 +22,7 @@ use crate::plan::Plan;
 use crate::resolve::{Resolved, Resolver};
 use crate::suggest::did_you_mean;
 use crate::value::Value;
-use crate::{LocateError, Options, TemplateError, read};
+use crate::{LocateError, Options, TemplateError, amplify, read};
 
 /// The types that are stacks.
 pub(crate) const STACKS: [&str; 2] = ["AWS::CloudFormation::Stack", "AWS::Serverless::Application"];
@@ -61,6 +61,16 @@ impl Inside {
     /// One of the templates that are started together, with what stands in front of its ids.
     pub(crate) fn of_app(prefix: String, shared: Rc<StackCache>) -> Inside {
         Inside { member: prefix.clone(), prefix, shared, ..Inside::default() }
+    }
+
+    /// What stands in front of what is given for a resource inside of a stack: empty, or `Outer/Inner/`.
+    pub(crate) fn place(&self) -> &str {
+        self.prefix.strip_prefix(self.member.as_str()).unwrap_or(&self.prefix)
+    }
+
+    /// It is inside of another stack, which gives the values of its parameters.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.level > 0
     }
 
     /// It is one of several templates that are started together, and not inside of one.
@@ -156,9 +166,23 @@ impl Resolver<'_> {
         Ok(value)
     }
 
+    /// What one of the stacks inside has, at whatever depth. One that asks for the same itself, or that has something wrong, has not:
+    /// what is wrong is told where it is read.
+    pub(crate) fn of_stacks_inside(&self, of: &dyn Fn(&Resolver<'_>) -> Resolved<Option<Value>>) -> Option<Value> {
+        let stacks = self.resources().iter().filter_map(|(id, _)| Some((id, self.stack_resource(id)?)));
+        let is_there = |resource: &Node| match resource.get("Condition") {
+            Some(Node::Text(condition)) => self.condition(condition, "").unwrap_or(false),
+            _ => true,
+        };
+        stacks.filter(|(_, resource)| is_there(resource)).find_map(|(id, resource)| {
+            let look = |inner: &Resolver<'_>| Ok(of(inner)?.or_else(|| inner.of_stacks_inside(of)));
+            self.within(id, resource, look).ok().flatten().flatten()
+        })
+    }
+
     fn stack_resource(&self, id: &str) -> Option<&Node> {
         let resource = self.resources().iter().find(|(name, _)| name == id).map(|(_, resource)| resource)?;
-        matches!(resource.get("Type"), Some(Node::Text(kind)) if STACKS.contains(&kind.as_str())).then_some(resource)
+        is_stack(resource).then_some(resource)
     }
 
     /// An output of this template.
@@ -307,10 +331,16 @@ impl Resolver<'_> {
         let node = Node::parse(&text, Format::of(&file, &text)).map_err(|error| failed(&error))?;
         let dir = file.parent().unwrap_or(Path::new("/"));
         let (node, not_included) = read::with_included(node, dir, self.options).map_err(|error| failed(&error))?;
+        let node = amplify::with_tables(node);
         not_included.iter().for_each(|line| self.tell(format!("{shown}: {line}")));
         self.stack.shared.files.borrow_mut().push(file.clone());
         Ok(Some(Loaded { file, shown, node }))
     }
+}
+
+/// Whether a resource is a stack.
+pub(crate) fn is_stack(resource: &Node) -> bool {
+    matches!(resource.get("Type"), Some(Node::Text(kind)) if STACKS.contains(&kind.as_str()))
 }
 
 /// Whether a value cannot be told as a text: parts of it are known later, or stand in for something.

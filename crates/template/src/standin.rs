@@ -94,6 +94,7 @@ impl Place<'_> {
             "RootResourceId" | "ResourceId" => API_ID.to_owned(),
             "ProviderName" => format!("cognito-idp.{region}.amazonaws.com/{}", self.reference(kind, name)),
             "ProviderURL" => format!("https://cognito-idp.{region}.amazonaws.com/{}", self.reference(kind, name)),
+            "ApiId" if service == "appsync" => API_ID.to_owned(),
             "ApiId" | "RestApiId" | "UserPoolId" | "ClientId" | "KeyId" | "VpcId" | "GroupId" => {
                 self.reference(kind, name)
             }

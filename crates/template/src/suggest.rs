@@ -8,6 +8,16 @@ pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>)
     (distance <= (wrong.chars().count() / 3).max(1)).then_some(name)
 }
 
+/// The same among the names of properties, of which one is often the beginning of another: `Code` of `CodeUri`.
+pub(crate) fn nearest_property<'a>(wrong: &str, names: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    const BEGINNING_MIN: usize = 4;
+    let begins = |name: &&str| {
+        let (shorter, longer) = if name.len() < wrong.len() { (*name, wrong) } else { (wrong, *name) };
+        shorter.len() >= BEGINNING_MIN && longer.starts_with(shorter)
+    };
+    nearest(wrong, names.clone()).or_else(|| names.filter(begins).min_by_key(|name| name.len()))
+}
+
 /// `; did you mean X?`, or nothing.
 pub fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     nearest(wrong, names).map_or_else(String::new, |name| format!("; did you mean {name}?"))
@@ -17,7 +27,11 @@ pub fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -
 pub(crate) fn slip_of<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     const LETTERS_MAX: usize = 2;
     let lower = wrong.to_lowercase();
-    let near = |name: &&str| strsim::damerau_levenshtein(&lower, &name.to_lowercase()) <= LETTERS_MAX;
+    let near = |name: &&str| {
+        let name = name.to_lowercase();
+        // A type of AWS without what they all begin with is one, too.
+        name.ends_with(&format!("::{lower}")) || strsim::damerau_levenshtein(&lower, &name) <= LETTERS_MAX
+    };
     names.into_iter().find(near).map_or_else(String::new, |name| format!("; did you mean {name}?"))
 }
 

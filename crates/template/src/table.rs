@@ -62,8 +62,12 @@ pub(crate) fn of_properties(
     }
     let billing = properties.word("BillingMode", &[("PAY_PER_REQUEST", true), ("PROVISIONED", false)])?;
     let mut provisioned_throughput = throughput(&mut properties)?;
-    // A table that gives no throughput could not be created with PROVISIONED: it is meant to be on demand.
-    let pay_per_request = billing.unwrap_or(provisioned_throughput.is_none());
+    // How a table is billed changes nothing of what is kept: one that AWS refuses for want of a throughput is on demand.
+    let pay_per_request = billing == Some(true) || provisioned_throughput.is_none();
+    if pay_per_request && billing != Some(true) {
+        let why = "AWS refuses a table without it, unless BillingMode is PAY_PER_REQUEST; billed per request";
+        resolver.skip(&properties.at("ProvisionedThroughput"), why);
+    }
     if pay_per_request && provisioned_throughput.take().is_some() {
         resolver.skip(&properties.at("ProvisionedThroughput"), "not applied: the table is billed per request");
     }

@@ -8,16 +8,21 @@
 //! What it does not do: it reads no configuration (`.tf`), and evaluates no expression of one. A plan does not tell the names of
 //! variables whose values are not known before an apply.
 
+mod archive;
 mod references;
 
 use std::collections::BTreeSet;
 
+use archive::Archives;
 use references::{Configuration, Referred};
 
 use crate::node::{Node, is_intrinsic};
 
 /// What `Ref` gives no value for.
 const NO_VALUE: &str = "AWS::NoValue";
+
+/// The member of code of which nothing is known but why.
+pub(crate) const NOT_KNOWN: &str = "Tailrace::NotKnown";
 
 /// A document of Terraform as a template.
 pub(crate) struct Converted {
@@ -61,16 +66,20 @@ const TYPES: [(&str, &str); 19] = [
 pub(crate) fn template_of(document: &Node) -> Option<Converted> {
     document.get("terraform_version")?;
     let values = document.get("planned_values").or_else(|| document.get("values"))?;
-    let (mut resources, mut archives) = (Vec::new(), Vec::new());
+    let mut resources = Vec::new();
     if let Some(root) = values.get("root_module") {
-        collect(root, &mut resources, &mut archives);
+        collect(root, &mut resources);
     }
     // A plan has what was read for it in the state before it, whose resources may be about to go.
     let prior = document.get("prior_state").and_then(|state| state.get("values")?.get("root_module"));
+    let mut before = Vec::new();
     if let Some(root) = prior {
-        collect(root, &mut Vec::new(), &mut archives);
+        collect(root, &mut before);
     }
-    let managed = resources.iter().filter(|resource| text(resource, "mode") == Some("managed"));
+    let archives = Archives::of(document, resources.iter().chain(&before).copied());
+    let managed = resources.iter().filter(|resource| {
+        text(resource, "mode") == Some("managed") && text(resource, "type") != Some(archive::ARCHIVE)
+    });
     let mut ids = BTreeSet::new();
     let found: Vec<Resource<'_>> = managed
         .filter_map(|resource| {
@@ -86,7 +95,7 @@ pub(crate) fn template_of(document: &Node) -> Option<Converted> {
             Some(Resource { id, kind, address, values })
         })
         .collect();
-    let configuration = Configuration::of(document);
+    let configuration = Configuration::of(document, found.iter().map(|resource| resource.address));
     let reading = Reading { resources: &found, archives: &archives, configuration };
     let (mut pairs, mut told) = (Vec::new(), Vec::new());
     for resource in &found {
@@ -118,16 +127,11 @@ pub(crate) fn template_of(document: &Node) -> Option<Converted> {
     Some(Converted { template: Node::Map(vec![("Resources".to_owned(), Node::Map(pairs))]), told })
 }
 
-/// The resources of a module and of those below it, and the archives that are made for it.
-fn collect<'a>(module: &'a Node, resources: &mut Vec<&'a Node>, archives: &mut Vec<&'a Node>) {
-    for resource in module.get("resources").map_or(&[][..], Node::one_or_many) {
-        match text(resource, "type") {
-            Some("archive_file") => archives.extend(resource.get("values")),
-            _ => resources.push(resource),
-        }
-    }
+/// The resources of a module and of those below it.
+fn collect<'a>(module: &'a Node, resources: &mut Vec<&'a Node>) {
+    resources.extend(module.get("resources").map_or(&[][..], Node::one_or_many));
     for inner in module.get("child_modules").map_or(&[][..], Node::one_or_many) {
-        collect(inner, resources, archives);
+        collect(inner, resources);
     }
 }
 
@@ -275,7 +279,7 @@ fn table(table: &Resource<'_>) -> Node {
 /// The document, for resources that name others.
 struct Reading<'a> {
     resources: &'a [Resource<'a>],
-    archives: &'a [&'a Node],
+    archives: &'a Archives<'a>,
     configuration: Configuration<'a>,
 }
 
@@ -338,16 +342,27 @@ impl Reading<'_> {
     /// Where code is: what an archive is made of rather than the archive, so that an edit is run.
     fn code(&self, of: &Resource<'_>) -> Option<Node> {
         if let Some(file) = of.value("filename") {
-            let archive = self.archives.iter().find(|archive| known(archive, "output_path").as_ref() == Some(&file));
-            let made_of = archive.and_then(|archive| {
-                known(archive, "source_dir").or_else(|| known(archive, "source_file")).filter(|dir| *dir != of_text(""))
-            });
-            return Some(made_of.unwrap_or(file));
+            return Some(self.archives.made_of(&file).unwrap_or(file));
+        }
+        // Null is not given; what is not there is known only behind an apply.
+        if of.values.get("filename").is_none() {
+            let archives = self.configuration.referred(of.address, "filename");
+            if let Some(source) = archives.iter().find_map(|archive| self.archives.made_of_address(&archive.address)) {
+                return Some(source);
+            }
         }
         let bucket = of
             .value("s3_bucket")
             .or_else(|| self.all(of, "s3_bucket", "aws_s3_bucket").first().map(|bucket| reference(&bucket.id)));
-        Some(some([("S3Bucket", Some(bucket?)), ("S3Key", Some(of.value("s3_key")?))]))
+        if let (Some(bucket), Some(key)) = (bucket, of.value("s3_key")) {
+            return Some(some([("S3Bucket", Some(bucket)), ("S3Key", Some(key))]));
+        }
+        let unknown = ["filename", "s3_bucket", "s3_key"].into_iter().find(|name| of.values.get(name).is_none())?;
+        let why = format!(
+            "{}: its {unknown} is known behind `terraform apply` only: what `terraform show -json` writes behind one tells it",
+            of.address
+        );
+        Some(some([(NOT_KNOWN, Some(of_text(&why)))]))
     }
 
     fn alias(&self, alias: &Resource<'_>) -> Node {

@@ -83,7 +83,10 @@ impl Value {
             Value::Number(text) => text.clone(),
             Value::Text(text) => text.as_literal().map_or("the ARN of a stream".to_owned(), |text| format!("{text:?}")),
             Value::List(_) => "a list".to_owned(),
-            Value::Map(_) => "a map".to_owned(),
+            Value::Map(pairs) => match pairs.as_slice() {
+                [(key, _)] => format!("{{{key}: ...}}"),
+                _ => "a map".to_owned(),
+            },
             Value::Absent => "nothing".to_owned(),
         }
     }

@@ -79,6 +79,45 @@ pub struct Packages {
     filling: AtomicU64,
 }
 
+/// A module that AWS puts beside code in a template which names it, and beside no other code.
+/// Source: the documentation of CloudFormation, "cfn-response module".
+struct ModuleBeside {
+    /// The file of the code that it is for.
+    code: &'static str,
+    /// By this the code names it.
+    name: &'static str,
+    /// Where it lies.
+    path: &'static str,
+    text: &'static str,
+}
+
+const MODULES_BESIDE: [ModuleBeside; 2] = [
+    ModuleBeside {
+        code: "index.py",
+        name: "cfnresponse",
+        path: "cfnresponse.py",
+        text: include_str!("cfnresponse.py"),
+    },
+    ModuleBeside {
+        code: "index.js",
+        name: "cfn-response",
+        path: "node_modules/cfn-response.js",
+        text: include_str!("cfn-response.js"),
+    },
+];
+
+impl ModuleBeside {
+    fn is_beside(&self, file_name: &str, text: &str) -> bool {
+        file_name == self.code && text.contains(self.name)
+    }
+
+    fn write(&self, into: &Path) -> io::Result<()> {
+        let path = into.join(self.path);
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(path, self.text)
+    }
+}
+
 /// What a directory that is being filled is called; no digest begins so.
 const FILLING: &str = "filling-";
 
@@ -101,8 +140,15 @@ impl Packages {
         match source {
             CodeSource::Path(path) => self.of_path(path),
             CodeSource::Inline { file_name, text } => {
-                let write = |into: &Path| fs::write(into.join(file_name), text).map_err(|error| self.failed(error));
-                self.unpacked(digest_of_file(file_name, text.as_bytes()), write)
+                let module = MODULES_BESIDE.iter().find(|module| module.is_beside(file_name, text));
+                let write = |into: &Path| {
+                    let written = fs::write(into.join(file_name), text);
+                    written.and_then(|()| module.map_or(Ok(()), |module| module.write(into)))
+                };
+                let digest = digest_of_file(file_name, text.as_bytes());
+                // Another one than without the module: one from before there were any may be here.
+                let digest = module.map_or(digest.clone(), |module| digest_of_file(&digest, module.text.as_bytes()));
+                self.unpacked(digest, |into| write(into).map_err(|error| self.failed(error)))
             }
             CodeSource::Object { bucket, key } => {
                 Err(PackageError::Elsewhere { bucket: bucket.clone(), key: key.clone() })

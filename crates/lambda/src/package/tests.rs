@@ -140,6 +140,35 @@ fn one_file_is_all_of_the_code_and_a_directory_is_used_in_place() {
 }
 
 #[test]
+fn the_module_that_answers_a_custom_resource_is_beside_code_in_a_template_that_names_it() {
+    let bench = Bench::new();
+    let directory = |file_name: &str, text: &str| {
+        bench.packages.directory(&CodeSource::Inline { file_name: file_name.into(), text: text.into() }).unwrap()
+    };
+    let run = |command: &str, dir: &Path, code: &str| {
+        let flag = if command == "node" { "-e" } else { "-c" };
+        let output = std::process::Command::new(command).args([flag, code]).current_dir(dir).output().unwrap();
+        (
+            String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    // Nothing answers at the port, which is told and no error of the function.
+    let python = "import cfnresponse\ndef handler(e, c):\n    cfnresponse.send(e, c, cfnresponse.SUCCESS, {'a': 1})";
+    let event = "{'StackId': 's', 'RequestId': 'r', 'LogicalResourceId': 'l', 'ResponseURL': 'http://127.0.0.1:1/'}";
+    let call = format!("import index, types; index.handler({event}, types.SimpleNamespace(log_stream_name='stream'))");
+    let (told, error) = run("python3", &directory("index.py", python), &call);
+    assert!(told.contains(r#""Status": "SUCCESS""#) && told.contains("failed executing"), "{told} {error}");
+    let node = "exports.handler = (e, c) => { const r = require('cfn-response'); return r.send(e, c, r.FAILED, {}); };";
+    let call =
+        format!("require('./index').handler({event}, {{logStreamName: 'stream', done: () => console.log('done')}})");
+    let (told, error) = run("node", &directory("index.js", node), &call);
+    assert!(told.contains(r#""Status":"FAILED""#) && told.ends_with("done"), "{told} {error}");
+    let other = directory("index.py", "a = 1");
+    assert_eq!(fs::read_dir(other).unwrap().count(), 1, "it is beside no other code");
+}
+
+#[test]
 fn what_nobody_uses_is_swept_but_for_the_newest() {
     let bench = Bench::new();
     let dirs: Vec<PathBuf> = (0..3_u8)

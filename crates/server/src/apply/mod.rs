@@ -26,7 +26,7 @@ use tailrace_lambda::Functions;
 use crate::{functions, packages};
 
 use crate::mappings::{Known, Mappings};
-use crate::template::{DeliveryStreamPlan, MappingPlan, Plan, Source};
+use crate::template::{DeliveryStreamPlan, MappingPlan, Plan, Source, table_of};
 pub use error::ApplyError;
 use record::{Record, RecordedMapping};
 use step::{describe, settled};
@@ -90,10 +90,21 @@ async fn check(plan: Plan, db: &Db, functions: &Functions) -> Result<Checked, Ap
         if let Source::Arn(arn) = &mapping.source
             && let Err(error) = db.stream(arn.as_str()).await
         {
-            return Err(ApplyError::Template(format!("{}: {error}", mapping.source_path)));
+            let hint = hint_of_stream(db, arn).await;
+            return Err(ApplyError::Template(format!("{}: {error}{hint}", mapping.source_path)));
         }
     }
     Ok(Checked { plan, tables, before })
+}
+
+/// What there is here in the place of a stream that is not: one of AWS has a time of its own in its ARN.
+async fn hint_of_stream(db: &Db, arn: &StreamArn) -> String {
+    let Some(name) = table_of(arn) else { return String::new() };
+    match describe(db, name).await.ok().flatten().map(|table| table.latest_stream_arn) {
+        Some(Some(own)) => format!("; the stream of the table {name} here is {own}"),
+        Some(None) => format!("; the table {name} here has no stream"),
+        None => format!("; a template that makes the table {name} and is started with this one gives its stream"),
+    }
 }
 
 async fn tables_and_functions(

@@ -13,17 +13,21 @@ use crate::files;
 
 /// Where a template is looked for in a directory, in this order: what `sam build` made, then what people write, then what
 /// the CDK and Serverless made. A `manifest.json` counts if it is that of a cloud assembly.
-pub(super) const NAMES: [&str; 9] = [
+pub(super) const NAMES: [&str; 10] = [
     SAM_BUILT,
     "template.yaml",
     "template.yml",
     "template.json",
     assembly::MANIFEST,
     "cdk.out/manifest.json",
+    AMPLIFY,
     SERVERLESS,
     ".serverless/cloudformation-template-update-stack.json",
     TERRAFORM,
 ];
+
+/// What Amplify made of a backend of its second generation.
+const AMPLIFY: &str = ".amplify/artifacts/cdk.out/manifest.json";
 
 const SAM_BUILT: &str = ".aws-sam/build/template.yaml";
 const SERVERLESS: &str = "cloudformation-template-update-stack.json";
@@ -35,12 +39,18 @@ const TERRAFORM: &str = "tfplan.json";
 pub const DATA_DIRECTORY: &str = ".tailrace";
 
 /// Where a template is looked for beside the file that a tool makes one from.
-const BUILT: [&str; 3] = ["cdk.out/manifest.json", ".serverless/cloudformation-template-update-stack.json", TERRAFORM];
+const BUILT: [&str; 4] =
+    ["cdk.out/manifest.json", AMPLIFY, ".serverless/cloudformation-template-update-stack.json", TERRAFORM];
 
 /// Directories of build tools, which come and go, and the command that makes each: what is to stay lies in the directory
 /// around them.
-const BUILD_DIRECTORIES: [(&str, &str); 3] =
-    [(".aws-sam/build", "sam build"), ("cdk.out", "cdk synth"), (".serverless", "serverless package")];
+const BUILD_DIRECTORIES: [(&str, &str); 4] = [
+    (".aws-sam/build", "sam build"),
+    // Before what it ends with.
+    (".amplify/artifacts/cdk.out", "npx ampx sandbox"),
+    ("cdk.out", "cdk synth"),
+    (".serverless", "serverless package"),
+];
 
 /// The pattern that all stacks of an app match.
 pub const ALL_STACKS: &str = "**";

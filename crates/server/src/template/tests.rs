@@ -15,6 +15,7 @@ fn file(found: &Found) -> &Path {
 fn function_with(property: &str) -> String {
     format!(
         r"
+Transform: AWS::Serverless-2016-10-31
 Resources:
   F:
     Type: AWS::Serverless::Function
@@ -141,6 +142,62 @@ fn the_file_of_a_tool_stands_for_what_the_tool_makes() {
     assert!(find(&own, &[]).unwrap_err().to_string().contains("run `serverless package` first"));
 }
 
+#[test]
+fn what_terraform_keeps_for_itself_is_told_with_what_makes_a_template_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let how = "run `terraform plan -out tfplan && terraform show -json tfplan > tfplan.json`";
+    let stream =
+        b"{\"@level\":\"info\",\"@message\":\"Terraform 1.9.0\",\"type\":\"version\"}\n{\"@level\":\"info\"}\n";
+    let state =
+        br#"{"version": 4, "terraform_version": "1.9.0", "serial": 3, "lineage": "x", "outputs": {}, "resources": []}"#;
+    let large = [&b"PK\x03\x04\x14\x00tfplan"[..], &[0xff; 2 * 1024 * 1024]].concat();
+    for (name, content, expected) in [
+        (
+            "tfplan",
+            &large[..],
+            "a plan of Terraform, which only Terraform reads: `terraform show -json FILE > tfplan.json` writes what is read here",
+        ),
+        ("plan.json", stream, &format!("what `terraform plan -json` tells while it works, and no plan: {how}")),
+        (
+            "terraform.tfstate",
+            state,
+            "a state as Terraform keeps it: `terraform show -json FILE > tfplan.json` writes what is read here",
+        ),
+        (
+            "main.tf",
+            b"resource \"aws_dynamodb_table\" \"orders\" {\n}\n",
+            &format!("a configuration of Terraform: {how}"),
+        ),
+        ("app.zip", b"PK\x03\x04\x14\x00app.py", "a zip archive"),
+    ] {
+        let file = dir.path().join(name);
+        std::fs::write(&file, content).unwrap();
+        let shown = file.display().to_string();
+        let error = read(&file, &Options::default()).unwrap_err().to_string();
+        assert_eq!(error, format!("{shown} is no template, but {}", expected.replace("FILE", &shown)));
+    }
+}
+
+#[test]
+fn an_archive_that_terraform_has_not_built_is_told_with_what_builds_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let values = |kind: &str, more: &str| {
+        format!(
+            r#"{{"address": "{kind}.x", "mode": "managed", "type": "{kind}", "values": {{
+                "function_name": "worker", "starting_position": "LATEST", "handler": "a.b", "runtime": "python3.12", {more}}}}}"#
+        )
+    };
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000";
+    let function = values("aws_lambda_function", r#""filename": "builds/worker.zip""#);
+    let mapping = values("aws_lambda_event_source_mapping", &format!(r#""event_source_arn": "{arn}""#));
+    let file = dir.path().join("tfplan.json");
+    let plan = r#"{"terraform_version": "1.9.0", "planned_values": {"root_module": {"resources": ["#;
+    std::fs::write(&file, format!("{plan}{function}, {mapping}]}}}}}}")).unwrap();
+    let error = read(&file, &Options::default()).unwrap_err().to_string();
+    assert!(error.contains("builds/worker.zip: No such file or directory"), "{error}");
+    assert!(error.contains("`terraform apply -target module.NAME.null_resource.archive`"), "{error}");
+}
+
 /// A plan tells each resource several times: it may be larger than a template of CloudFormation.
 #[test]
 fn a_plan_of_terraform_may_be_larger_than_a_template() {
@@ -186,6 +243,29 @@ fn templates_under_other_names_are_named() {
     std::fs::write(&own, template).unwrap();
     let expected = format!("; there are templates: {}, {}", own.display(), deep.display());
     assert!(error().ends_with(&expected), "{}", error());
+}
+
+#[test]
+fn projects_below_a_directory_are_named_with_what_makes_templates_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::create_dir_all(dir.join("backend/infra")).unwrap();
+    std::fs::create_dir_all(dir.join("services/orders")).unwrap();
+    std::fs::write(dir.join("backend/infra/cdk.json"), "{}").unwrap();
+    std::fs::write(dir.join("services/orders/serverless.yml"), "service: orders").unwrap();
+    let error = || find(dir, &[]).unwrap_err().to_string();
+    let expected = format!(
+        "; {} is a CDK project: run `cdk synth` first; {} is a Serverless project: run `serverless package` first",
+        dir.join("backend/infra").display(),
+        dir.join("services/orders").display()
+    );
+    assert!(error().ends_with(&expected), "{}", error());
+    // What is built is named before, and an assembly as it is started.
+    let out = dir.join("backend/cdk.out");
+    assembly(&out);
+    std::fs::write(out.join("Orders.template.json"), r#"{"Resources": {"T": {"Type": "AWS::DynamoDB::Table"}}}"#)
+        .unwrap();
+    assert!(error().ends_with(&format!("; did you mean {}?", out.display())), "{}", error());
 }
 
 /// A cloud assembly with two stacks, of which the first in the order of names needs the other, and a stage with a third.
@@ -338,8 +418,32 @@ fn a_project_that_is_not_built_yet_is_told_how() {
         ("serverless.yml", "; this is a Serverless project: run `serverless package` first"),
         ("cdk.json", "; this is a CDK project: run `cdk synth` first"),
         ("manifest.json", ", tfplan.json"),
+        (
+            "amplify/backend.ts",
+            "; this is an Amplify project: `npx ampx sandbox` makes .amplify/artifacts/cdk.out, which is read here",
+        ),
+        (
+            "sst.config.ts",
+            "; this is an SST project: of SST 2, `npx sst build --to cdk.out` makes what is read here; SST 3 makes no template, so \
+             that its tables and functions have to be written in one (`tailrace init` shows how)",
+        ),
+        (
+            "Pulumi.yaml",
+            "; this is a Pulumi project, and Pulumi makes no template: its tables and functions have to be written in one \
+             (`tailrace init` shows how)",
+        ),
+        (
+            ".chalice/config.json",
+            "; this is a Chalice project: run `chalice package build && tailrace up build/sam.json`",
+        ),
+        (
+            "cdktf.json",
+            "; this is a project of the CDK for Terraform: run `cdktf synth`, and `terraform plan -out tfplan && terraform show \
+             -json tfplan > tfplan.json` in cdktf.out/stacks/NAME",
+        ),
     ] {
         let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join(file).parent().unwrap()).unwrap();
         std::fs::write(dir.path().join(file), "{\"name\": \"a page\"}").unwrap();
         let error = find(dir.path(), &[]).unwrap_err().to_string();
         assert!(error.ends_with(expected), "{error}");
@@ -352,6 +456,24 @@ fn a_project_that_is_not_built_yet_is_told_how() {
         let found = find(&path, &[]).unwrap();
         let home = found.home.canonicalize().unwrap();
         assert_eq!((file(&found), home), (packaged.as_path(), dir.path().canonicalize().unwrap()));
+    }
+}
+
+/// Its assembly lies deeper than the CDK's, and what is to stay beside it in the project.
+#[test]
+fn what_amplify_made_is_found_in_its_project() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    let out = dir.join(".amplify/artifacts/cdk.out");
+    std::fs::create_dir_all(&out).unwrap();
+    let stack = r#"{"type": "aws:cloudformation:stack", "displayName": "amplify-app-me-sandbox",
+        "properties": {"templateFile": "amplify-app-me-sandbox.template.json"}}"#;
+    let manifest = format!(r#"{{"version": "48.0.0", "artifacts": {{"amplify-app-me-sandbox": {stack}}}}}"#);
+    std::fs::write(out.join("manifest.json"), manifest).unwrap();
+    for path in [&dir, &out] {
+        let found = find(path, &[]).unwrap();
+        assert_eq!(file(&found), out.join("amplify-app-me-sandbox.template.json"));
+        assert_eq!(found.home.canonicalize().unwrap(), dir);
     }
 }
 
@@ -380,6 +502,7 @@ fn mapped(property: &str, is_mapped: bool) -> String {
       TableName: table
       AttributeDefinitions: [{AttributeName: a, AttributeType: S}]
       KeySchema: [{AttributeName: a, KeyType: HASH}]
+      BillingMode: PAY_PER_REQUEST
       StreamSpecification: {StreamViewType: NEW_IMAGE}
 ";
     let events = if is_mapped { events } else { "" };

@@ -11,9 +11,15 @@ const DEPTH_MAX: usize = 32;
 /// What references begin with that a plan does not resolve.
 const UNTOLD: [&str; 2] = ["local.", "data."];
 
+/// What names of locals begin with that say whether something is made, as those of the modules of terraform-aws-modules do: no value of
+/// a resource is in one.
+const SWITCHES: [&str; 2] = ["local.create", "local.enabled"];
+
 /// The configuration of a plan; a state has none.
 pub(super) struct Configuration<'a> {
     root: Option<&'a Node>,
+    /// The addresses of the resources that there are.
+    addresses: Vec<&'a str>,
 }
 
 /// A resource that is referred to.
@@ -33,6 +39,8 @@ pub(super) struct Referred {
 #[derive(Clone, Copy)]
 struct Scope<'s, 'a> {
     module: &'a Node,
+    /// The addresses of the resources that there are.
+    addresses: &'s [&'a str],
     /// Empty, or `module.x[0].`.
     prefix: &'s str,
     /// The call, and the scope that it is in.
@@ -47,15 +55,17 @@ struct One<'s, 'a> {
 }
 
 impl<'a> Configuration<'a> {
-    pub(super) fn of(document: &'a Node) -> Configuration<'a> {
-        Configuration { root: document.get("configuration").and_then(|configuration| configuration.get("root_module")) }
+    /// That of a document with resources of these addresses.
+    pub(super) fn of(document: &'a Node, addresses: impl Iterator<Item = &'a str>) -> Configuration<'a> {
+        let root = document.get("configuration").and_then(|configuration| configuration.get("root_module"));
+        Configuration { root, addresses: addresses.collect() }
     }
 
     /// The resources that a property of the resource with this address refers to.
     pub(super) fn referred(&self, address: &str, property: &str) -> Vec<Referred> {
         let mut found = Vec::new();
         if let Some(module) = self.root {
-            let scope = Scope { module, prefix: "", caller: None };
+            let scope = Scope { module, addresses: &self.addresses, prefix: "", caller: None };
             descend(&scope, address, property, &mut found);
         }
         found
@@ -80,7 +90,7 @@ fn descend(scope: &Scope<'_, '_>, address: &str, property: &str, found: &mut Vec
     let Some(module) = call.get("module") else { return };
     let prefix = format!("{}module.{step}.", scope.prefix);
     let one = One { configuration: call, key: key_of(step) };
-    let inner = Scope { module, prefix: &prefix, caller: Some((one, scope)) };
+    let inner = Scope { module, prefix: &prefix, caller: Some((one, scope)), ..*scope };
     descend(&inner, rest, property, found);
 }
 
@@ -164,17 +174,23 @@ fn follow(scope: &Scope<'_, '_>, one: Option<One<'_, '_>>, name: &str, found: &m
         let Some(module) = call.get("module") else { return };
         let prefix = format!("{}module.{step}.", scope.prefix);
         let call = One { configuration: call, key: key_of(step) };
-        let inner = Scope { module, prefix: &prefix, caller: Some((call, scope)) };
+        let inner = Scope { module, prefix: &prefix, caller: Some((call, scope)), ..*scope };
         let output = module.get("outputs").and_then(|outputs| outputs.get(without_key(output)));
         if let Some(expression) = output.and_then(|output| output.get("expression")) {
             gather(&inner, None, expression, found, depth);
         }
-    } else if name.starts_with("aws_") {
+    } else if let Some((data, name)) = archive_or_resource(name) {
         let (kind, rest) = step_of(name);
         let (resource, _) = step_of(rest);
-        let address = format!("{}{kind}.{resource}", scope.prefix);
+        let address = format!("{}{data}{kind}.{resource}", scope.prefix);
         add(found, Referred { address, kind: kind.to_owned(), each: None, is_vague: false });
     }
+}
+
+/// What stands in front of the type of a resource of AWS, or of an archive, and the rest; `None`: it is neither.
+fn archive_or_resource(name: &str) -> Option<(&'static str, &str)> {
+    let (data, own) = name.strip_prefix("data.").map_or(("", name), |own| ("data.", own));
+    (own.starts_with("archive_file.") || (data.is_empty() && own.starts_with("aws_"))).then_some((data, own))
 }
 
 /// What `each.value` of a resource, or of a call of a module, can be.
@@ -183,12 +199,24 @@ fn follow_each(scope: &Scope<'_, '_>, one: One<'_, '_>, found: &mut Vec<Referred
     let mut all = Vec::new();
     gather(scope, None, expression, &mut all, depth);
     let is_vague = expression.get("references").is_some_and(|references| {
+        let begins = |name: &str, kinds: &[&str]| kinds.iter().any(|kind| name.starts_with(kind));
         let is_untold =
-            |name: &Node| matches!(name, Node::Text(name) if UNTOLD.iter().any(|kind| name.starts_with(kind)));
+            |name: &Node| matches!(name, Node::Text(name) if begins(name, &UNTOLD) && !begins(name, &SWITCHES));
         references.one_or_many().iter().any(is_untold)
     });
+    // A module that makes one of two resources refers to both.
+    let is_there = |referred: &Referred| {
+        let is_it = |own: &&str| {
+            own.strip_prefix(referred.address.as_str()).is_some_and(|key| key.is_empty() || key.starts_with('['))
+        };
+        scope.addresses.iter().any(is_it)
+    };
+    all.retain(is_there);
     for mut referred in all.clone() {
-        if all.iter().filter(|other| other.kind == referred.kind).count() == 1 {
+        let is_another = |other: &&Referred| {
+            other.kind == referred.kind && without_key(&other.address) != without_key(&referred.address)
+        };
+        if !all.iter().any(|other| is_another(&other)) {
             referred.each.get_or_insert_with(|| key.to_owned());
             referred.is_vague |= is_vague;
             add(found, referred);

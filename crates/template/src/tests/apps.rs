@@ -6,14 +6,14 @@ const DATA: &str = r#"{
  "Resources": {
   "OrdersA9B65338": {"Type": "AWS::DynamoDB::Table", "Properties": {
     "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+    "BillingMode": "PAY_PER_REQUEST", "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
     "StreamSpecification": {"StreamViewType": "NEW_IMAGE"}}},
   "TotalsX": {"Type": "AWS::DynamoDB::Table", "Properties": {
     "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}},
+    "BillingMode": "PAY_PER_REQUEST", "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}},
   "Both": {"Type": "AWS::DynamoDB::Table", "Properties": {
     "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}},
+    "BillingMode": "PAY_PER_REQUEST", "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}},
   "P4E0919BE": {"Type": "AWS::SSM::Parameter", "Properties": {
     "Name": "/app/stream", "Type": "String", "Value": {"Fn::GetAtt": ["OrdersA9B65338", "StreamArn"]}}},
   "Writer": {"Type": "Custom::CrossRegionExportWriter", "Properties": {"WriterProps": {
@@ -254,7 +254,7 @@ fn tables_of(plan: &Plan) -> Vec<(&str, &str)> {
 fn ids_that_loops_make_in_two_stacks_are_told_apart() {
     let table = r#"{"Type": "AWS::DynamoDB::Table", "Properties": {
         "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}}"#;
+        "BillingMode": "PAY_PER_REQUEST", "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}}"#;
     let looped = |list: &str| {
         format!(
             r#"{{"Transform": "AWS::LanguageExtensions", "Parameters": {{"Names": {{"Type": "CommaDelimitedList", "Default": "{list}"}}}},
@@ -288,11 +288,42 @@ fn ids_that_loops_make_in_two_stacks_are_told_apart() {
 fn a_short_id_names_a_table_alike_alone_and_among_others() {
     let short = r#"{"Resources": {"T": {"Type": "AWS::DynamoDB::Table", "Properties": {
         "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}}}}"#;
+        "BillingMode": "PAY_PER_REQUEST", "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}}}}"#;
     let options = Options::default();
     assert_eq!(tables_of(&together(&[("One", short)], &options).unwrap()), [("T", "tailrace-T")]);
     let plan = together(&[("One", short), ("Data", DATA)], &options).unwrap();
     assert_eq!(tables_of(&plan)[0], ("One/T", "tailrace-T"));
     let plan = together(&[("One", short), ("Two", short)], &options).unwrap();
     assert_eq!(tables_of(&plan), [("One/T", "One-T"), ("Two/T", "Two-T")]);
+}
+
+/// As whoever deploys them one after the other hands the outputs of the one to the other.
+#[test]
+fn a_parameter_that_nothing_gives_has_the_output_of_its_name() {
+    let work = service(r#"{"Ref": "Published"}"#, "").replacen(
+        "{",
+        r#"{"Parameters": {"Published": {"Type": "String"}}, "#,
+        1,
+    );
+    let work = work.replacen(
+        r#""Parameters": {"Stored": {"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/app/stream"}},"#,
+        "",
+        1,
+    );
+    let options = Options::default();
+    let plan = together(&[("Service", &work), ("Data", DATA)], &options).unwrap();
+    assert_eq!(plan.mappings[0].source, Source::StreamOf("Data/OrdersA9B65338".into()));
+    let told = "Service: Parameters.Published: nothing gives it; it has the value of the output Published of Data";
+    assert_eq!(plan.skipped.iter().filter(|line| *line == told).count(), 1, "{:#?}", plan.skipped);
+    // What is given goes before, and an output that two others have is nobody's.
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000";
+    let mut given = Options::default();
+    given.parameters.insert("Published".to_owned(), arn.to_owned());
+    let plan = together(&[("Service", &work), ("Data", DATA)], &given).unwrap();
+    assert_eq!(plan.mappings[0].source, Source::Arn(StreamArn::new(arn)));
+    let missing = |stacks: &[(&str, &str)]| together(stacks, &options).unwrap_err().to_string();
+    let error = missing(&[("Service", &work), ("Data", DATA), ("More", DATA)]);
+    assert!(error.contains("the parameter Published has no default and no value"), "{error}");
+    let error = plan_with(&work, &options).unwrap_err().to_string();
+    assert!(error.contains("give it with --parameter Published=VALUE"), "{error}");
 }

@@ -101,6 +101,7 @@ fn layers_of_the_template_are_found_and_others_are_named() {
     let public = "arn:aws:lambda:us-east-1:017000801446:layer:Powertools:7";
     let template = format!(
         r"
+Transform: AWS::Serverless-2016-10-31
 Resources:
   Shared:
     Type: AWS::Serverless::LayerVersion

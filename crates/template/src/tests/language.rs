@@ -264,7 +264,7 @@ fn functions_of_the_language_give_their_values() {
 
 #[test]
 fn parameters_of_files_and_variables_may_be_for_other_templates() {
-    let template = "Parameters: {P: {Type: String, NoEcho: true, MaxLength: 3}}\nResources: {Aaa: {Type: AWS::Serverless::SimpleTable, \
+    let template = "Transform: AWS::Serverless-2016-10-31\nParameters: {P: {Type: String, NoEcho: true, MaxLength: 3}}\nResources: {Aaa: {Type: AWS::Serverless::SimpleTable, \
                     Properties: {TableName: !Ref P}}}";
     let mut options = Options::default();
     options.shared_parameters.extend([("P".to_owned(), "one".to_owned()), ("Q".to_owned(), "x".to_owned())]);
@@ -282,4 +282,15 @@ fn parameters_of_files_and_variables_may_be_for_other_templates() {
         error.contains("--parameters-file FILE (samconfig.toml beside the template is not read by itself)"),
         "{error}"
     );
+}
+
+#[test]
+fn resources_of_sam_without_its_transform_are_told_and_read() {
+    let table = "Resources: {Orders: {Type: AWS::Serverless::SimpleTable}}";
+    let told = "Transform: CloudFormation refuses AWS::Serverless::SimpleTable without `Transform: AWS::Serverless-2016-10-31`; read \
+                as if it were there";
+    check_skipped(table, &[told]);
+    assert_eq!(plan(table).tables.len(), 1);
+    check_skipped(&format!("Transform: AWS::LanguageExtensions\n{table}"), &[told]);
+    check_skipped(&format!("Transform: [AWS::LanguageExtensions, AWS::Serverless-2016-10-31]\n{table}"), &[]);
 }

@@ -1,12 +1,15 @@
 //! Templates and what they become.
 
+mod amplify;
 mod apps;
 mod code;
 mod delivery_streams;
+mod filters;
 mod language;
 mod not_here;
 mod pipes;
 mod resolving;
+mod slips;
 mod stacks;
 mod support;
 mod table_settings;
@@ -223,6 +226,7 @@ fn plain_cloudformation_in_json_becomes_a_plan() {
 fn a_simple_table_has_a_text_key_called_id() {
     let plan = plan(
         r"
+Transform: AWS::Serverless-2016-10-31
 Resources:
   A: {Type: AWS::Serverless::SimpleTable}
   B:
@@ -237,8 +241,15 @@ Resources:
     assert_eq!(plan.skipped, ["Resources.B.Properties.SSESpecification: kept and told back; nothing is encrypted"]);
 }
 
+/// What AWS needs of a table that has no throughput, where these properties give none.
+fn billing(properties: &str) -> &'static str {
+    let is_given = ["BillingMode", "ProvisionedThroughput"].iter().any(|name| properties.contains(name));
+    if is_given { "" } else { "BillingMode: PAY_PER_REQUEST" }
+}
+
 /// A table with one more property.
 fn table_with(property: &str) -> String {
+    let billing = billing(property);
     format!(
         r"
 Resources:
@@ -247,6 +258,7 @@ Resources:
     Properties:
       AttributeDefinitions: [{{AttributeName: a, AttributeType: S}}]
       KeySchema: [{{AttributeName: a, KeyType: HASH}}]
+      {billing}
       {property}
 "
     )
@@ -261,6 +273,7 @@ fn check_skipped(template: &str, expected: &[&str]) {
 fn function_with(property: &str) -> String {
     format!(
         r"
+Transform: AWS::Serverless-2016-10-31
 Resources:
   F:
     Type: AWS::Serverless::Function
@@ -289,6 +302,7 @@ Resources:
     Properties:
       AttributeDefinitions: [{{AttributeName: a, AttributeType: S}}]
       KeySchema: [{{AttributeName: a, KeyType: HASH}}]
+      BillingMode: PAY_PER_REQUEST
       StreamSpecification: {{StreamViewType: NEW_IMAGE}}
   M:
     Type: AWS::Lambda::EventSourceMapping

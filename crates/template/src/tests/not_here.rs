@@ -158,7 +158,8 @@ fn what_changes_the_records_or_the_data_needs_the_real_value() {
     let expected = needed("the export orders-stream", "--resource import:orders-stream=VALUE");
     check_error(&stream, &format!("Resources.M.Properties.EventSourceArn: {expected}"));
     // A name is where data is, and not what it is; which one it is is told.
-    let table = "Resources: {A: {Type: AWS::Serverless::SimpleTable, Properties: {TableName: !ImportValue orders}}}";
+    let table = "Transform: AWS::Serverless-2016-10-31\nResources: {A: {Type: AWS::Serverless::SimpleTable, \
+                 Properties: {TableName: !ImportValue orders}}}";
     let plan = super::plan(table);
     assert_eq!(plan.tables[0].name(), "orders");
     let told = "Resources.A.Properties.TableName: \"orders\" is made of a stand-in for the export orders; give it with \
@@ -185,7 +186,7 @@ fn what_changes_the_records_or_the_data_needs_the_real_value() {
 #[test]
 fn a_condition_that_a_stand_in_decides_is_told() {
     let template = "Parameters: {P: {Type: AWS::SSM::Parameter::Value<String>, Default: /stage}}\nConditions: {C: !Equals [!Ref P, stage]}\n\
-                    Resources: {Aaa: {Type: AWS::Serverless::SimpleTable, Condition: C}}";
+                    Transform: AWS::Serverless-2016-10-31\nResources: {Aaa: {Type: AWS::Serverless::SimpleTable, Condition: C}}";
     let plan = plan(template);
     assert_eq!(plan.tables.len(), 1);
     let told = "Conditions.C: decided by a stand-in for the parameter P (AWS::SSM::Parameter::Value<String> /stage); give it \
@@ -264,7 +265,7 @@ fn a_function_that_no_mapping_uses_never_stops_the_reading() {
         "Environment: {Variables: {A1: !Ref Nothing}}",
     ] {
         let template = function_with(property)
-            .replace(if property.starts_with("Runtime") { "Runtime: python3.12" } else { "-" }, "");
+            .replace(if property.starts_with("Runtime") { "Runtime: python3.12" } else { "nothing of it" }, "");
         let plan = plan(&template);
         assert_eq!(plan.functions, [], "{property}");
         assert!(plan.skipped[0].ends_with("; no mapping uses the function: it is left out"), "{:?}", plan.skipped);

@@ -8,6 +8,7 @@ use super::*;
 fn pipe(target: &str, more: &str, resources: &str) -> String {
     format!(
         r#"
+Transform: AWS::Serverless-2016-10-31
 Resources:
   Orders:
     Type: AWS::DynamoDB::Table
@@ -15,6 +16,7 @@ Resources:
       TableName: orders
       AttributeDefinitions: [{{AttributeName: a, AttributeType: S}}]
       KeySchema: [{{AttributeName: a, KeyType: HASH}}]
+      BillingMode: PAY_PER_REQUEST
       StreamSpecification: {{StreamViewType: NEW_IMAGE}}
   F:
     Type: AWS::Serverless::Function

@@ -235,3 +235,20 @@ fn parameters_keep_their_rules() {
         &["Parameters.P.AllowedPattern: not checked: \"(?!b)a\" cannot be read here"],
     );
 }
+
+/// A template of one's own account has the ARNs of it, as Chalice writes them; a stream's ARN has the time at which it was made.
+#[test]
+fn a_stream_of_aws_is_that_of_the_table_of_its_name() {
+    let with = |arn: &str| mapping_with("").replace("!GetAtt T.StreamArn", arn);
+    let aws = "arn:aws:dynamodb:eu-west-1:123456789012:table/tailrace-T/stream/2024-01-01T00:00:00.000";
+    let plan = plan(&with(aws));
+    assert_eq!(plan.mappings[0].source, Source::StreamOf("T".into()));
+    let told = format!(
+        "Resources.M.Properties.EventSourceArn: {aws} is a stream of AWS; the stream of the table tailrace-T here is taken"
+    );
+    assert_eq!(plan.skipped, [told]);
+    for other in [aws.replace("tailrace-T", "other"), aws.replace("eu-west-1:123456789012", "us-east-1:000000000000")] {
+        let plan = super::plan(&with(&other));
+        assert_eq!((&plan.mappings[0].source, plan.skipped.len()), (&Source::Arn(StreamArn::new(other)), 0));
+    }
+}

@@ -15,6 +15,7 @@ Resources:
       TableName: !Ref Name
       AttributeDefinitions: [{AttributeName: a, AttributeType: S}]
       KeySchema: [{AttributeName: a, KeyType: HASH}]
+      BillingMode: PAY_PER_REQUEST
       StreamSpecification: {StreamViewType: NEW_IMAGE}
   Q: {Type: AWS::SQS::Queue}
 Outputs: {Stream: {Value: !GetAtt T.StreamArn}, Queue: {Value: !Ref Q}}
@@ -22,6 +23,7 @@ Outputs: {Stream: {Value: !GetAtt T.StreamArn}, Queue: {Value: !Ref Q}}
         }
         "/app/work/work.yaml" => {
             r"
+Transform: AWS::Serverless-2016-10-31
 Parameters: {Stream: {Type: String}}
 Resources:
   Fn:
@@ -54,7 +56,7 @@ fn options() -> Options {
 }
 
 fn stacks(resources: &str) -> Result<Plan, TemplateError> {
-    plan_with(&format!("Resources:\n{resources}"), &options())
+    plan_with(&format!("Transform: AWS::Serverless-2016-10-31\nResources:\n{resources}"), &options())
 }
 
 const DATA: &str = "  Data: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: ./data.yaml}}\n";
@@ -206,4 +208,90 @@ fn stacks_that_multiply_have_a_bound() {
     let error = plan_with(template, &options).unwrap_err().to_string();
     assert!(error.ends_with("the template has more than 500 stacks"), "{error}");
     assert_eq!(READ.take().len(), 500);
+}
+
+#[test]
+fn what_a_stack_inside_lacks_is_told_with_what_gives_it() {
+    let without = WORK.replace(", Parameters: {Stream: !GetAtt Data.Outputs.Stream}", "");
+    let error = stacks(&without).unwrap_err().to_string();
+    let why = "the parameter Stream has no default and no value; give it among the Parameters of the stack Work";
+    assert!(error.ends_with(why), "{error}");
+    // A stand-in of a stack inside is given for the stack and the resource.
+    let queue = "  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: a.b
+      Runtime: python3.12
+      Environment: {Variables: {QUEUE: !GetAtt Data.Outputs.Queue}}
+";
+    let plan = stacks(&format!("{DATA}{queue}")).unwrap();
+    let told = plan.skipped.iter().find(|line| line.contains("QUEUE")).unwrap();
+    assert!(told.ends_with("; give it with --resource Data/Q=VALUE"), "{told}");
+}
+
+#[test]
+fn the_stream_of_a_stack_that_is_elsewhere_can_be_given() {
+    let data = DATA.replace("./data.yaml", "https://s3.amazonaws.com/b/other.yaml");
+    let plan = stacks(&format!("{data}{WORK}")).unwrap();
+    assert_eq!(plan.mappings, []);
+    let told = "work/work.yaml: Resources.Fn.Properties.Events.E.Properties.Stream: records of Data.Outputs.Stream \
+                (AWS::CloudFormation::Stack) are not delivered here; the mapping is skipped; --resource Data.Outputs.Stream=VALUE gives \
+                the ARN of a table's stream";
+    assert!(plan.skipped.iter().any(|line| line == told), "{:#?}", plan.skipped);
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000";
+    let mut options = options();
+    options.resources.insert("Data.Outputs.Stream".to_owned(), arn.to_owned());
+    let plan =
+        plan_with(&format!("Transform: AWS::Serverless-2016-10-31\nResources:\n{data}{WORK}"), &options).unwrap();
+    assert_eq!(plan.mappings[0].source, Source::Arn(StreamArn::new(arn)));
+}
+
+/// As an export does between stacks that are deployed apart; in any order of the text, and beside a stack that asks for it itself.
+#[test]
+fn what_a_stack_inside_exports_another_imports() {
+    fn read(path: &Path) -> std::io::Result<String> {
+        match path.to_str().unwrap_or_default() {
+            "/app/exports.yaml" => {
+                let data = inner(Path::new("/app/data.yaml"))?;
+                Ok(data.replace(
+                    "Stream: {Value: !GetAtt T.StreamArn}",
+                    "Stream: {Value: !GetAtt T.StreamArn, Export: {Name: orders-stream}}",
+                ))
+            }
+            "/app/work/imports.yaml" => {
+                let work = inner(Path::new("/app/work/work.yaml"))?;
+                Ok(work
+                    .replace("Parameters: {Stream: {Type: String}}", "")
+                    .replace("!Ref Stream", "!ImportValue orders-stream"))
+            }
+            "/app/middle.yaml" => {
+                Ok("Resources:\n  Data: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: exports.yaml}}"
+                    .to_owned())
+            }
+            _ => inner(path),
+        }
+    }
+    let options = Options { read, ..options() };
+    let data = "  Middle: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: middle.yaml}}\n";
+    let by_import = "  Imports: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: work/imports.yaml}}\n";
+    let by_parameter = WORK.replace("!GetAtt Data.Outputs.Stream", "!ImportValue orders-stream");
+    for resources in [format!("{data}{by_import}{by_parameter}"), format!("{by_parameter}{by_import}{data}")] {
+        let text = format!("Transform: AWS::Serverless-2016-10-31\nResources:\n{resources}");
+        let plan = plan_with(&text, &options).unwrap();
+        let sources: Vec<&Source> = plan.mappings.iter().map(|mapping| &mapping.source).collect();
+        assert_eq!(sources, [&Source::StreamOf("Middle/Data/T".into()); 2], "{:#?}", plan.skipped);
+    }
+    // A template that was looked for, and is not here, is told as it is without.
+    let elsewhere = data.replace("middle.yaml", "https://s3.amazonaws.com/b/other.json");
+    let function = "  F:
+    Type: AWS::Serverless::Function
+    Properties: {Handler: a.b, Runtime: python3.12, Environment: {Variables: {QUEUE: !ImportValue queue}}}
+";
+    let text = format!("Transform: AWS::Serverless-2016-10-31\nResources:\n{function}{elsewhere}");
+    let plan = plan_with(&text, &options).unwrap();
+    let told = plan.skipped.iter().filter(|line| line.ends_with("its template is not here; the stack is skipped"));
+    assert_eq!(told.count(), 1, "{:#?}", plan.skipped);
+    let alone = format!("Resources:\n{by_import}");
+    let error = plan_with(&alone, &options).unwrap_err().to_string();
+    assert!(error.contains("give it with --resource import:orders-stream=VALUE"), "{error}");
 }

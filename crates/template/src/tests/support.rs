@@ -69,6 +69,10 @@ fn a_time_to_live_is_asked_for_or_not() {
     assert_eq!(asked("TimeToLiveSpecification: {AttributeName: x, Enabled: 'true'}"), on);
     assert_eq!(asked("TimeToLiveSpecification: {AttributeName: x, Enabled: false}"), Some((false, "x".to_owned())));
     assert_eq!(asked("TimeToLiveSpecification: {Enabled: false}"), Some((false, String::new())));
+    let plan = plan(&table_with("TimeToLiveSpecification: {AttributeName: x}"));
+    assert!(plan.tables[0].settings.time_to_live.as_ref().is_some_and(|asked| asked.enabled));
+    let why = "AWS refuses a time to live without it; it counts as true";
+    assert_eq!(plan.skipped, [format!("Resources.T.Properties.TimeToLiveSpecification.Enabled: {why}")]);
 }
 
 #[test]
@@ -220,6 +224,10 @@ fn properties_of_functions_that_are_not_supported_stop() {
         ("MemorySize: 64", format!("{at}.MemorySize: an integer from 128 to 10240 is expected, not 64")),
         ("Events: {E: {Type: DynamoDB}}", format!("{at}.Events.E.Properties: this property is required")),
         ("Environment: {Variables: {A: [1]}}", format!("{at}.Environment.Variables.A: a text is expected, not a list")),
+        (
+            "Environment: {Variables: {A: {ref: T}}}",
+            format!("{at}.Environment.Variables.A: a text is expected, not {{ref: ...}}"),
+        ),
     ] {
         check_error(&used_function_with(property), &expected);
     }
@@ -279,6 +287,12 @@ fn properties_of_mappings_that_are_not_supported_stop() {
             "FilterCriteria: {Filters: [{Pattern: '{\"eventName\": [\"INSERT\"]}'}, {Pattern: '{\"a\": \"x\"}'}]}",
             format!(
                 "{at}.FilterCriteria.Filters.1.Pattern: a: an object or a list of values is expected: [\"x\"] instead of \"x\""
+            ),
+        ),
+        (
+            "FilterCriteria: {Filters: [{Pattern: {eventName: [INSERT]}}]}",
+            format!(
+                "{at}.FilterCriteria.Filters.0.Pattern: a text is expected, which has the pattern in JSON: '{{\"eventName\":[\"INSERT\"]}}'"
             ),
         ),
         (
@@ -365,6 +379,16 @@ fn names_are_checked() {
     let message = "a table's name has 3 to 255 of the characters a-z, A-Z, 0-9, `_`, `-` and `.`, and";
     for name in ["ab", "a/b", "a b", "arn:aws:dynamodb:us-east-1:000000000000:table/abc"] {
         check_error(&table(name), &format!("Resources.A.Properties.TableName: {message} \"{name}\" has not"));
+    }
+    for (name, hint) in [
+        ("orders-${Stage}", "${...} is resolved in !Sub alone"),
+        (
+            "orders-${self:provider.stage}",
+            "Serverless has such variables: `serverless package` resolves them, and makes .serverless, which is read here",
+        ),
+    ] {
+        let expected = format!("Resources.A.Properties.TableName: {message} \"{name}\" has not; {hint}");
+        check_error(&table(&format!("'{name}'")), &expected);
     }
     plan(&table("a_b-c.9"));
     let message = "a function's name has 1 to 64 of the characters a-z, A-Z, 0-9, `_` and `-`, and";

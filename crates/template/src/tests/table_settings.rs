@@ -10,6 +10,7 @@ use crate::{InsightsPlan, KinesisPlan};
 
 /// A table with the key `a` (S), `b` (N) and these attributes beside them and properties.
 fn indexed(more_attributes: &str, properties: &str) -> String {
+    let billing = billing(properties);
     format!(
         r"
 Resources:
@@ -20,6 +21,7 @@ Resources:
         - {{AttributeName: a, AttributeType: S}}
         - {{AttributeName: b, AttributeType: N}}{more_attributes}
       KeySchema: [{{AttributeName: a, KeyType: HASH}}, {{AttributeName: b, KeyType: RANGE}}]
+      {billing}
       {properties}
 "
     )
@@ -226,4 +228,28 @@ fn items_of_a_bucket_with_which_a_table_would_begin_are_named() {
         &template,
         &["Resources.T.Properties.ImportSourceSpecification: not applied: nothing is imported, the table begins empty"],
     );
+}
+
+/// How a table is billed changes nothing of what is kept, so that what AWS refuses is told, and starts.
+#[test]
+fn units_that_are_missing_are_told() {
+    let why = "AWS refuses a table without it, unless BillingMode is PAY_PER_REQUEST; billed per request";
+    let told = format!("Resources.T.Properties.ProvisionedThroughput: {why}");
+    let without = table_with("").replace("BillingMode: PAY_PER_REQUEST", "");
+    for template in
+        [without, table_with("BillingMode: PROVISIONED"), table_with("ProvisionedThroughput: !Ref AWS::NoValue")]
+    {
+        let plan = plan(&template);
+        assert!(plan.tables[0].is_on_demand(), "{template}");
+        assert_eq!(plan.skipped, [told.as_str()], "{template}");
+    }
+    let index = "BillingMode: PROVISIONED
+      ProvisionedThroughput: {ReadCapacityUnits: 1, WriteCapacityUnits: 1}
+      GlobalSecondaryIndexes: [{IndexName: by-b, KeySchema: [{AttributeName: b, KeyType: HASH}], Projection: {ProjectionType: ALL}}]";
+    let why = "AWS refuses an index of a PROVISIONED table without it; it has the units that it had, or 5 of each";
+    let at = "Resources.T.Properties.GlobalSecondaryIndexes.0.ProvisionedThroughput";
+    check_skipped(&indexed("", index), &[&format!("{at}: {why}")]);
+    // SAM's own table has no billing mode, and is billed per request.
+    let simple = "Transform: AWS::Serverless-2016-10-31\nResources: {Simple: {Type: AWS::Serverless::SimpleTable}}";
+    check_skipped(simple, &[]);
 }

@@ -275,3 +275,108 @@ fn a_variable_may_be_called_as_a_function_is() {
         assert!(!plan.skipped.iter().any(|line| line.contains("Variables")), "{:?}", plan.skipped);
     }
 }
+
+/// A plan with a function that a mapping uses, whose archive is given in one way, and more members.
+fn plan_with_function(function: &serde_json::Value, more: &[(&str, serde_json::Value)]) -> Result<Plan, TemplateError> {
+    let mut values = function_values();
+    values.as_object_mut().unwrap().remove("filename");
+    let given = function.as_object().unwrap().clone();
+    values.as_object_mut().unwrap().extend(given);
+    let mut mapping = mapping_values();
+    mapping["event_source_arn"] = table_values()["stream_arn"].clone();
+    mapping["function_name"] = "worker".into();
+    let mut document = json!({"terraform_version": "1.9.0", "planned_values": {"root_module": {"resources": [
+        resource("aws_lambda_function.worker", values),
+        resource("aws_lambda_event_source_mapping.stream", mapping),
+    ]}}});
+    for (name, member) in more {
+        document[*name] = member.clone();
+    }
+    plan_with(&document.to_string(), &Options::default())
+}
+
+#[test]
+fn an_archive_that_is_read_behind_an_apply_is_known_by_what_it_is_made_of() {
+    let archive = |address: &str, after: serde_json::Value| {
+        let change = json!({"actions": ["read"], "after": after});
+        json!([{"address": address, "mode": "data", "type": "archive_file", "change": change}])
+    };
+    let directory = json!({"source_dir": "./src", "source_file": null, "output_path": "./worker.zip"});
+    let changes = [("resource_changes", archive("data.archive_file.code", directory))];
+    let by_path = plan_with_function(&json!({"filename": "./worker.zip"}), &changes).unwrap();
+    assert_eq!(by_path.functions[0].code, CodeSource::Path("/app/src".into()));
+    // Not even the archive's path is known: by what the configuration refers to.
+    let file = json!({"source_file": "lambda/app.py"});
+    let filename = json!({"references": ["data.archive_file.code[0].output_path", "data.archive_file.code[0]", "data.archive_file.code"]});
+    let configuration = json!({"root_module": {"resources": [
+        {"address": "aws_lambda_function.worker", "expressions": {"filename": filename}}]}});
+    let more =
+        [("resource_changes", archive("data.archive_file.code[0]", file)), ("configuration", configuration.clone())];
+    let by_reference = plan_with_function(&json!({}), &more).unwrap();
+    assert_eq!(by_reference.functions[0].code, CodeSource::Path("/app/lambda/app.py".into()));
+    let error = plan_with_function(&json!({}), &[("configuration", configuration)]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "Resources.aws_lambda_function_worker.Properties.Code: aws_lambda_function.worker: its filename is known behind `terraform \
+         apply` only: what `terraform show -json` writes behind one tells it"
+    );
+}
+
+/// Of terraform-aws-modules/lambda.
+#[test]
+fn an_archive_that_a_module_is_about_to_build_is_known_by_its_plan() {
+    let code = |steps: serde_json::Value| {
+        let content = json!({"filename": "builds/ab.zip", "runtime": "python3.12", "build_plan": steps}).to_string();
+        let file = json!({"address": "module.f.local_file.archive_plan[0]", "mode": "managed", "type": "local_file",
+            "change": {"actions": ["create"], "after": {"content": content, "filename": "builds/ab.plan.json"}}});
+        let function = json!({"filename": "builds/ab.zip"});
+        plan_with_function(&function, &[("resource_changes", json!([file]))]).unwrap().functions[0].code.clone()
+    };
+    let archive = CodeSource::Path("/app/builds/ab.zip".into());
+    assert_eq!(code(json!([[["zip", "src", null]]])), CodeSource::Path("/app/src".into()));
+    assert_eq!(code(json!([[["set:filter", ["!x"]], ["zip", "src", null]]])), CodeSource::Path("/app/src".into()));
+    // What the directory lacks is in the archive alone.
+    assert_eq!(
+        code(json!([[["pip", "python3.12", "src/requirements.txt", null, null], ["zip", "src", null]]])),
+        archive
+    );
+    assert_eq!(code(json!([[["zip", "src", "vendor"]]])), archive);
+    assert_eq!(code(json!([[["zip", "src", null]], [["zip", "lib", null]]])), archive);
+}
+
+/// As terraform-aws-modules/lambda and dynamodb-table have it: of a table one of two is made, and a local says whether there is a mapping.
+#[test]
+fn a_mapping_of_the_modules_has_the_stream_of_its_own_table() {
+    let references = |names: &[&str]| json!({"references": names});
+    let table = |module: &str| {
+        let mut values = table_values();
+        values["name"] = module.into();
+        values["stream_arn"] = serde_json::Value::Null;
+        resource(&format!("module.{module}.aws_dynamodb_table.this[0]"), values)
+    };
+    let names = ["aws_dynamodb_table.this", "aws_dynamodb_table.autoscaled"];
+    let names = names.map(|name| [format!("{name}[0].stream_arn"), format!("{name}[0]"), name.to_owned()]).concat();
+    let of_tables = json!({"module": {"outputs": {"stream": {"expression": {"references": names}}}}});
+    let worker = json!({
+        "expressions": {"event_source_mapping": references(&["module.orders.stream", "module.orders"])},
+        "module": {"resources": [{
+            "address": "aws_lambda_event_source_mapping.this",
+            "expressions": {
+                "event_source_arn": references(&["each.value"]),
+                "function_name": references(&["aws_lambda_function.this[0].arn", "aws_lambda_function.this[0]", "aws_lambda_function.this"]),
+            },
+            "for_each_expression": references(&["local.create", "var.create_function", "var.event_source_mapping"]),
+        }]},
+    });
+    let plan = plan_of(&json!({
+        "terraform_version": "1.9.0",
+        "planned_values": {"root_module": {"child_modules": [{"resources": [
+            table("orders"), table("bills"),
+            resource("module.worker.aws_lambda_function.this[0]", function_values()),
+            resource("module.worker.aws_lambda_event_source_mapping.this[\"stream\"]", mapping_values()),
+        ]}]}},
+        "configuration": {"root_module": {"module_calls": {"orders": of_tables, "bills": of_tables, "worker": worker}}},
+    }));
+    let sources: Vec<&Source> = plan.mappings.iter().map(|mapping| &mapping.source).collect();
+    assert_eq!(sources, [&Source::StreamOf("module_orders_aws_dynamodb_table_this_0".into())], "{:#?}", plan.skipped);
+}

@@ -116,6 +116,7 @@ fn scalars_stay_as_they_are_written() {
 #[test]
 fn merge_keys_are_merged() {
     let template = "
+Transform: AWS::Serverless-2016-10-31
 Metadata: {a: &a {TableName: first, Foo: 1}, b: &b {TableName: second}}
 Resources:
   A: {Type: AWS::Serverless::SimpleTable, Properties: {<<: *a, Foo: !Ref AWS::NoValue}}
