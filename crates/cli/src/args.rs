@@ -1,6 +1,6 @@
 //! The command line: flags over environment variables (`TAILRACE_*`) over defaults.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -85,6 +85,21 @@ pub enum Command {
     },
 }
 
+/// An address to listen on; `localhost` is one.
+#[derive(Clone, Copy, Debug)]
+pub struct Host(IpAddr);
+
+impl std::str::FromStr for Host {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Host, Self::Err> {
+        match text {
+            "localhost" => Ok(Host(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+            address => address.parse().map(Host),
+        }
+    }
+}
+
 /// Flags of a server.
 #[derive(Debug, Args)]
 pub struct ServerArgs {
@@ -93,7 +108,7 @@ pub struct ServerArgs {
     pub port: Option<u16>,
     /// Address to listen on [env: TAILRACE_HOST] [default: 127.0.0.1]
     #[arg(long)]
-    pub host: Option<IpAddr>,
+    pub host: Option<Host>,
     /// Listen on an address that other machines reach, though nothing asks them who they are [env: TAILRACE_INSECURE]
     #[arg(long)]
     pub insecure: bool,
@@ -181,7 +196,7 @@ impl ServerArgs {
         let mut config = Config::new(data_dir.unwrap_or_else(|| default_data_dir.to_owned()));
         config.last_words = |why| crate::say::last_words(why);
         config.port = choose(self.port, "TAILRACE_PORT", config.port)?;
-        config.host = choose(self.host, "TAILRACE_HOST", config.host)?;
+        config.host = choose(self.host, "TAILRACE_HOST", Host(config.host))?.0;
         let insecure = self.insecure || choose(None, "TAILRACE_INSECURE", false)?;
         if !config.host.is_loopback() && !insecure {
             return Err(Failure::new(

@@ -11,7 +11,7 @@ use clap::Args;
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 use tailrace_core::limits;
-use tailrace_server::{Code, InvokeAnswer, InvokeRequest};
+use tailrace_server::{Code, InvokeAnswer, InvokeRequest, did_you_mean};
 
 use crate::args::{ClientArgs, Output, ReadArgs};
 use crate::client::{Client, DYNAMODB};
@@ -268,7 +268,22 @@ pub async fn invoke(args: InvokeArgs) -> Outcome {
 }
 
 async fn described(client: &mut Client, table: &str) -> Result<Value, Failure> {
-    Ok(call(client, "DescribeTable", &json!({ "TableName": table })).await?["Table"].take())
+    match client.call(DYNAMODB, "DescribeTable", &json!({ "TableName": table })).await? {
+        Ok(mut described) => Ok(described["Table"].take()),
+        Err(error) => {
+            let hint = meant_table(client, table).await;
+            Err(Failure::new(Code::Refused, format_args!("{error}{hint}")))
+        }
+    }
+}
+
+/// `; did you mean Orders?`, if there is a table of nearly this name; else nothing.
+pub async fn meant_table(client: &mut Client, table: &str) -> String {
+    let listed = client.call(DYNAMODB, "ListTables", &json!({})).await.ok().and_then(Result::ok).unwrap_or_default();
+    let names = listed["TableNames"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let others: Vec<&str> = names.collect();
+    // A table that is there was refused for another reason.
+    if others.contains(&table) { String::new() } else { did_you_mean(table, others.iter().copied()) }
 }
 
 async fn call(client: &mut Client, operation: &str, request: &Value) -> Result<Value, Failure> {

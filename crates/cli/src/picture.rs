@@ -25,6 +25,7 @@ struct Table {
 }
 
 /// What leads from a table to a function.
+#[derive(Clone)]
 struct Arrow {
     table: String,
     function: String,
@@ -56,8 +57,20 @@ pub async fn show(server: &Server, config: &Config) -> Result<(), Failure> {
     let feeds: Vec<Feed> = sinks.iter().flat_map(feeds).collect();
     draw_stacks(&server.stacks().await).into_iter().for_each(say);
     draw(&tables, &arrows, &feeds, &functions).into_iter().for_each(say);
+    unlimited(&server.without_memory_limit()).into_iter().for_each(say);
     next(&tables, &arrows, server.address().port(), config).into_iter().for_each(say);
     Ok(())
+}
+
+/// What is said of functions whose memory nothing limits.
+fn unlimited(functions: &[String]) -> Option<String> {
+    const NAMED_MAX: usize = 3;
+    let mut named = functions.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    if functions.len() > NAMED_MAX {
+        named.push_str(&format!(" and {} more", functions.len() - NAMED_MAX));
+    }
+    let text = "no control group can be made here that limits it, and the runtime bears no limit of its data";
+    (!functions.is_empty()).then(|| format!("MemorySize does not hold {named}: {text}"))
 }
 
 fn arrow(mapping: &tailrace_mapping::Mapping) -> Arrow {
@@ -161,8 +174,13 @@ fn draw(tables: &[Table], arrows: &[Arrow], feeds: &[Feed], functions: &[(String
 
 /// What to try: a write to the first table that something follows from, and how to watch it.
 fn next(tables: &[Table], arrows: &[Arrow], port: u16, config: &Config) -> Vec<String> {
-    let is_fed = |table: &&Table| arrows.iter().any(|arrow| arrow.table == table.name && arrow.enabled);
-    let table = tables.iter().find(is_fed).or_else(|| tables.iter().find(|table| table.streams));
+    let feeds = |table: &Table, filters: bool| {
+        arrows.iter().any(|arrow| arrow.table == table.name && arrow.enabled && (filters || arrow.filters == 0))
+    };
+    let all_pass = tables.iter().find(|table| feeds(table, false));
+    let table = all_pass
+        .or_else(|| tables.iter().find(|table| feeds(table, true)))
+        .or_else(|| tables.iter().find(|table| table.streams));
     let Some(table) = table.or_else(|| tables.first()) else { return Vec::new() };
     let endpoint = config.endpoint(port);
     let item: serde_json::Map<String, Value> =
@@ -174,6 +192,11 @@ fn next(tables: &[Table], arrows: &[Arrow], port: u16, config: &Config) -> Vec<S
          --table-name {} --item '{item}'",
         config.engine.region, table.name
     )];
+    if feeds(table, true) && !feeds(table, false) {
+        lines.push(
+            "     (with attributes that a filter lets pass: the functions of this table get nothing else)".to_owned(),
+        );
+    }
     if table.streams {
         lines.push(format!("     tailrace tail {} --endpoint {endpoint}", table.name));
     }
@@ -221,6 +244,15 @@ mod tests {
     }
 
     #[test]
+    fn functions_without_a_limit_of_memory_are_named() {
+        assert_eq!(unlimited(&[]), None);
+        let named = unlimited(&["ship".to_owned()]).unwrap();
+        assert!(named.starts_with("MemorySize does not hold ship: no control group"), "{named}");
+        let many: Vec<String> = (0..5).map(|n| format!("f{n}")).collect();
+        assert!(unlimited(&many).unwrap().starts_with("MemorySize does not hold f0, f1, f2 and 2 more: "));
+    }
+
+    #[test]
     fn what_to_try_is_a_write_that_a_function_gets() {
         let tables = [table("Audit", false), table("Orders", true)];
         let lines = next(&tables, &[arrow("Orders", "ship", true, 0)], 8123, &Config::new("/data"));
@@ -232,6 +264,13 @@ mod tests {
                 "     tailrace tail Orders --endpoint http://127.0.0.1:8123",
             ]
         );
+        // One that passes every record is tried before one that a filter looks at, of which that is said.
+        let tables = [table("Orders", true), table("Users", true)];
+        let filtered = arrow("Orders", "ship", true, 1);
+        let lines = next(&tables, &[filtered.clone(), arrow("Users", "greet", true, 0)], 8123, &Config::new("/data"));
+        assert!(lines[0].contains("--table-name Users ") && lines.len() == 2, "{lines:?}");
+        let lines = next(&tables, &[filtered], 8123, &Config::new("/data"));
+        assert!(lines[0].contains("--table-name Orders ") && lines[1].contains("that a filter lets pass"), "{lines:?}");
         assert!(next(&[], &[], 1, &Config::new("/data")).is_empty());
     }
 }

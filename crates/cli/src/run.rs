@@ -210,7 +210,12 @@ async fn wait_until_drained(server: &Server) -> Result<Ended, Failure> {
     for stream in &streams {
         complain(format_args!("delivery stream {}", on_one_line(stream)));
     }
-    let code = if sinks.is_empty() && streams.is_empty() { code } else { ExitCode::from(EXIT_BLOCKED) };
+    let not_started = server.not_started().await;
+    for mapping in &not_started {
+        complain(format_args!("mapping {mapping}: it is not started, since its function cannot run here"));
+    }
+    let is_done = sinks.is_empty() && streams.is_empty() && not_started.is_empty();
+    let code = if is_done { code } else { ExitCode::from(EXIT_BLOCKED) };
     Ok(Ended { code, parked })
 }
 

@@ -93,9 +93,11 @@ pub fn on_one_line(text: impl Display) -> String {
     printable(&joined).into_owned()
 }
 
-/// A text of someone else's, without what a terminal would obey: a control character is shown by its code, tabs aside.
+/// A text of someone else's, without what a terminal would obey: a control character is shown by its code, tabs aside, and so is what
+/// turns the direction of the text around it.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    let is_obeyed = |character: char| character.is_control() && character != '\t';
+    let turns = |character: char| matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_obeyed = |character: char| (character.is_control() && character != '\t') || turns(character);
     if !text.contains(is_obeyed) {
         return Cow::Borrowed(text);
     }
@@ -120,6 +122,7 @@ mod tests {
             ("plain\ttext \u{e9}\u{1f600}", "plain\ttext \u{e9}\u{1f600}"),
             ("\u{1b}[31mred\u{1b}[0m", "\\x1b[31mred\\x1b[0m"),
             ("\u{1b}]0;title\u{7}", "\\x1b]0;title\\x07"),
+            ("txt\u{202e}exe", "txt\\x202eexe"),
             ("over\rwritten\u{8}\u{9b}2J\u{7f}", "over\\x0dwritten\\x08\\x9b2J\\x7f"),
         ] {
             assert_eq!(printable(text), shown);

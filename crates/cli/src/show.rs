@@ -54,7 +54,8 @@ pub async fn event(event: &Event) {
             style::wrong(&format!("{what} of {table} not delivered to {sink}, tried again: {}", on_one_line(error)))
                 .to_string()
         }
-        Event::Notice(text) => text.clone(),
+        // There is a handler's error in some.
+        Event::Notice(text) => on_one_line(text),
     };
     output::send(Out::Stderr, text).await;
 }

@@ -12,7 +12,7 @@ use crate::output::{self, Out};
 /// When there are colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless `NO_COLOR` is set.
+    /// On a terminal that knows them, unless `NO_COLOR` is set.
     #[default]
     Auto,
     /// Everywhere.
@@ -35,7 +35,8 @@ pub fn is_quiet() -> bool {
 
 /// Whether there are colours on this way out.
 pub fn colours(out: Out) -> bool {
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    let no_color = is_dumb || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     CHOSEN.get().map(|(_, color)| *color).unwrap_or_default().is_shown(no_color, output::is_terminal(out))
 }
 

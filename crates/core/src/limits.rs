@@ -220,6 +220,8 @@ pub const FUNCTION_NICENESS: i32 = 5;
 pub const FUNCTION_DATA_BYTES_SPARE: u64 = 256 * 1024 * 1024;
 /// A line of output without an end is shown when nothing more of it came for so long. Ours.
 pub const FUNCTION_LOG_PARTIAL_WAIT: Duration = Duration::from_millis(500);
+/// And when its beginning came so long ago, as of dots that show progress. Ours.
+pub const FUNCTION_LOG_PARTIAL_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Bytes of a process's output that are read and not yet taken by the log; then the pipe is left full. Ours.
 pub const FUNCTION_OUTPUT_HELD_BYTES_MAX: usize = 1024 * 1024;
 /// Lines of output that wait for the reader; make the channel of this size. Ours: with the line above, 16 MiB.

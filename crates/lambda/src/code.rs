@@ -18,7 +18,10 @@ use tailrace_core::limits::FUNCTION_CODE_ENTRIES_MAX;
 const ENDINGS: [&str; 11] = ["py", "so", "js", "mjs", "cjs", "ts", "mts", "cts", "class", "jar", "sh"];
 
 /// Directories of what is made from code, beside those whose names begin with a dot.
-const PASSED_OVER: [&str; 4] = ["__pycache__", "node_modules", "target", "venv"];
+const PASSED_OVER: [&str; 4] = ["__pycache__", NODE_MODULES, "target", "venv"];
+
+/// What a package manager installs.
+const NODE_MODULES: &str = "node_modules";
 
 /// Equal stamps: no source file came, went or was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,6 +79,9 @@ impl CodeStamp {
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     if !is_passed_over(&path, state_dir) {
                         below.push(path);
+                    } else if path.file_name() == Some(OsStr::new(NODE_MODULES)) {
+                        // What is installed changes the directory: the retry that waits for it is due then.
+                        of_level.digest = of_level.digest.wrapping_add(of_file(&path).digest);
                     }
                 } else if is_code(&path) {
                     of_level = of_level.and(of_file(&path));

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, Semaphore, TryAcquireError, broadcast, mpsc, oneshot, 
 
 use crate::cgroup::Cgroups;
 use crate::code::{CodeFacts, CodeStamp};
-use crate::environment::{Environment, Job};
+use crate::environment::{Environment, Job, bears_data_limit};
 use crate::interpreters::Interpreters;
 use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, OnWait, ThrottleReason, Withdraw};
 use crate::launch::{self, Directories};
@@ -253,6 +253,17 @@ impl Functions {
             }
             None => false,
         }
+    }
+
+    /// The functions that may take more memory than they are given: no control group can be made here that limits it, and their runtime
+    /// bears no limit of its data.
+    pub fn without_memory_limit(&self) -> Vec<String> {
+        if self.pool.cgroups.limits_memory() {
+            return Vec::new();
+        }
+        let functions = self.pool.functions.read();
+        let unlimited = functions.values().filter(|function| !bears_data_limit(&function.config.runtime));
+        unlimited.map(|function| function.config.name.clone()).collect()
     }
 
     /// A function's configuration.

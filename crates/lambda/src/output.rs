@@ -3,8 +3,8 @@
 //! Invariants
 //! - What an invocation wrote before it answered is read before the next one is handed over (`settle`), so that no line of
 //!   output holds a piece of two invocations, nor has the id of the wrong one.
-//! - A line that has no end is shown all the same: when its invocation ends, when the pipe does, and when nothing more of it
-//!   came for `FUNCTION_LOG_PARTIAL_WAIT`.
+//! - A line that has no end is shown all the same: when its invocation ends, when the pipe does, when nothing more of it
+//!   came for `FUNCTION_LOG_PARTIAL_WAIT`, and `FUNCTION_LOG_PARTIAL_WAIT_MAX` behind its beginning.
 //! - What is read and not yet taken by the log is bounded by `FUNCTION_OUTPUT_HELD_BYTES_MAX` and a pipe's worth; over that
 //!   the pipe is left full, and its lines count to whichever invocation is open when they are read.
 //!
@@ -20,6 +20,7 @@ use tailrace_core::clock::Clock;
 use tailrace_core::limits;
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::logs::{Line, LogSender, LogStream, OpenTail};
 
@@ -65,9 +66,12 @@ impl Output {
 
     /// Reads the pipe to its end, and sends its lines. `request_id` tells whose they are at that moment.
     pub(crate) async fn forward(&self, logs: LogSender, request_id: impl Fn() -> RequestId) {
+        // When the beginning of a line was seen that has no end yet.
+        let mut begun: Option<Instant> = None;
         loop {
             while let Some(line) = self.next_line() {
                 logs.send(line).await;
+                begun = None;
             }
             let is_partial = {
                 let mut held = self.held.lock();
@@ -81,7 +85,15 @@ impl Output {
                 }
                 !held.pending.is_empty()
             };
+            let now = Instant::now();
+            begun = is_partial.then(|| begun.unwrap_or(now));
+            let latest = begun.unwrap_or(now) + limits::FUNCTION_LOG_PARTIAL_WAIT_MAX;
+            let shown_at = latest.min(now + limits::FUNCTION_LOG_PARTIAL_WAIT);
             tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(shown_at), if is_partial => {
+                    self.cut_rest(&mut self.held.lock(), request_id());
+                }
                 ready = self.pipe.readable() => {
                     let mut held = self.held.lock();
                     match ready {
@@ -91,9 +103,6 @@ impl Output {
                     }
                 }
                 () = self.more.notified() => {}
-                () = tokio::time::sleep(limits::FUNCTION_LOG_PARTIAL_WAIT), if is_partial => {
-                    self.cut_rest(&mut self.held.lock(), request_id());
-                }
             }
         }
     }
@@ -360,6 +369,21 @@ mod tests {
         assert_eq!(bench.line().await.2, "connecting ...");
         bench.write(b" connected\n").await;
         assert_eq!(bench.line().await.2, " connected");
+    }
+
+    /// As dots that show how far something is.
+    #[tokio::test]
+    async fn a_line_that_never_ends_is_shown_while_it_is_written() {
+        let mut bench = bench(16);
+        let mut pace = tokio::time::interval(limits::FUNCTION_LOG_PARTIAL_WAIT / 5);
+        let shown = loop {
+            tokio::select! {
+                biased;
+                line = bench.lines.recv() => break line.unwrap().text,
+                _ = pace.tick() => bench.writer.as_mut().unwrap().write_all(b".").await.unwrap(),
+            }
+        };
+        assert!(shown.starts_with('.'), "{shown}");
     }
 
     /// A process that writes without an end holds nobody up that wants it settled, and costs a bounded piece of memory.

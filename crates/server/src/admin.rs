@@ -96,7 +96,19 @@ pub async fn answer(
             Err(refusal) => refusal,
         },
         AdminRequest::Post { path: "/_admin/invoke", body } => match read::<InvokeRequest>(body) {
-            Ok(request) => page(200, &mappings.invoke(request).await),
+            Ok(request) => {
+                let known: Vec<String> = mappings.functions().into_iter().map(|config| config.name).collect();
+                let is_known = known.contains(&request.function) || request.function.starts_with("arn:");
+                let hint = match is_known {
+                    true => String::new(),
+                    false => did_you_mean(&request.function, known.iter().map(String::as_str)),
+                };
+                let mut answer = mappings.invoke(request).await;
+                if let Some(error) = answer.error.as_mut().filter(|_| answer.payload.is_null()) {
+                    error.push_str(&hint);
+                }
+                page(200, &answer)
+            }
             Err(refusal) => refusal,
         },
         // As LocalStack has it.

@@ -44,3 +44,4 @@ pub use server::{Server, StartError};
 pub use store::{check_offline, set_aside_offline};
 pub use tailrace_firehose::StreamStatus;
 pub use tailrace_store_embedded::SetAsideError;
+pub use tailrace_template::did_you_mean;

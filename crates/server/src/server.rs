@@ -345,6 +345,11 @@ impl Server {
         &self.db
     }
 
+    /// The functions whose memory nothing limits on this machine.
+    pub fn without_memory_limit(&self) -> Vec<String> {
+        self.functions.without_memory_limit()
+    }
+
     /// The mappings.
     pub fn mappings(&self) -> &Arc<Mappings> {
         &self.mappings

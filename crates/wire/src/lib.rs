@@ -15,6 +15,7 @@ mod auth;
 mod body;
 mod connection;
 mod error_body;
+mod foreign;
 mod guard;
 mod gzip;
 mod memory;

@@ -29,6 +29,8 @@ pub enum ContentType {
     Json,
     /// `text/plain; charset=utf-8`.
     Text,
+    /// `text/xml`.
+    Xml,
 }
 
 impl ContentType {
@@ -53,6 +55,7 @@ impl ContentType {
             ContentType::AmzJson11 => Some(HeaderValue::from_static("application/x-amz-json-1.1")),
             ContentType::Json => Some(HeaderValue::from_static("application/json")),
             ContentType::Text => Some(HeaderValue::from_static("text/plain; charset=utf-8")),
+            ContentType::Xml => Some(HeaderValue::from_static("text/xml")),
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::auth;
 use crate::body::{self, BodyBudget, BodyError, Share};
 use crate::connection::{Phase, Watch};
 use crate::error_body;
+use crate::foreign;
 use crate::guard::Guard;
 use crate::gzip;
 use crate::memory;
@@ -134,6 +135,11 @@ async fn dispatch<A: Api>(
     if rest::is_rest_path(path) {
         return rest::handle(shared, head, body, share, cross_origin).await;
     }
+    if head.method != Method::POST
+        && let Some((status, content_type, body)) = foreign::answer(head)
+    {
+        return plain(status, content_type, body);
+    }
     let is_health = path.starts_with("/health/");
     match head.method {
         Method::GET => {}
@@ -229,6 +235,11 @@ async fn post<A: Api>(
     cross_origin: bool,
 ) -> Answer {
     let operation = operation_of(head.headers.get(TARGET));
+    if operation.is_none()
+        && let Some((status, content_type, body)) = foreign::answer(head)
+    {
+        return answer(&shared.ids, status, content_type, body, cross_origin);
+    }
     let service = operation.map(|operation| operation.service);
     let content_type = ContentType::of_request(head.headers.get(CONTENT_TYPE), service);
     if content_type.is_none() && !body.is_empty() {

@@ -14,6 +14,7 @@ use tailrace_server::Code;
 
 use crate::args::{Output, TailArgs};
 use crate::client::{Client, DYNAMODB};
+use crate::data::meant_table;
 use crate::follow::{Away, until_left};
 use crate::say::{Reader, print, say};
 use crate::{Failure, Outcome, diff};
@@ -36,7 +37,10 @@ async fn follow(args: TailArgs) -> Result<(), Failure> {
         Found::NoStream => {
             return Err(Failure::new(Code::Refused, format_args!("the table {} has no stream", args.table)));
         }
-        Found::NoTable(error) => return Err(Failure::new(Code::Refused, error)),
+        Found::NoTable(error) => {
+            let hint = meant_table(&mut client, &args.table).await;
+            return Err(Failure::new(Code::Refused, format_args!("{error}{hint}")));
+        }
     };
     // A shard that is there from the start is read from where the user asked; one that comes later, from its beginning.
     let first = if args.from_start { Position::Oldest } else { Position::Next };
