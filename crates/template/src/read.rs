@@ -205,6 +205,11 @@ fn add_functions(resolver: &Resolver<'_>, plan: &mut Plan) -> Result<(), Templat
         }
         let failed = match function::function(resolver, id, kind, resource, resolver.dir) {
             Ok(function) => {
+                if let Some(method) = build_left_out(resource, resolver.dir).filter(|_| plan.is_mapped(&function.name))
+                {
+                    let why = "is not run here: `sam build` makes what runs, and `up` takes that where it is there";
+                    resolver.skip(&format!("Resources.{id}.Metadata.BuildMethod"), format_args!("{method} {why}"));
+                }
                 plan.functions.push(function);
                 continue;
             }
@@ -220,6 +225,15 @@ fn add_functions(resolver: &Resolver<'_>, plan: &mut Plan) -> Result<(), Templat
         }
     }
     resolver.add_stacks(plan, &stacks, &mut add_functions)
+}
+
+/// The way in which `sam build` makes the code of a function of what the template names, and has not yet: of those without which there
+/// is no code.
+fn build_left_out<'a>(resource: &'a Node, dir: &Path) -> Option<&'a str> {
+    const MAKES_CODE: [&str; 4] = ["esbuild", "go1.x", "makefile", "rust-cargolambda"];
+    let Some(Node::Text(method)) = resource.get("Metadata")?.get("BuildMethod") else { return None };
+    let is_built = dir.components().any(|part| part.as_os_str() == ".aws-sam");
+    (!is_built && MAKES_CODE.contains(&method.as_str())).then_some(method)
 }
 
 /// The resources whose condition holds: id, type and text.

@@ -116,12 +116,14 @@ fn project_in(dir: &Path) -> Option<String> {
         return Some("a CDK project: run `cdk synth` first".to_owned());
     }
     if has(&[AMPLIFY]) {
-        let how = "an Amplify project: `npx ampx sandbox` makes .amplify/artifacts/cdk.out, which is read here";
+        let how = "an Amplify project: `npx ampx sandbox` makes .amplify/artifacts/cdk.out, which is read here \
+                   (and deploys to AWS)";
         return Some(how.to_owned());
     }
     if has(&[SST]) {
         return Some(format!(
-            "an SST project: of SST 2, `npx sst build --to cdk.out` makes what is read here; SST 3 makes no template, so that {by_hand}"
+            "an SST project: of SST 2, `npx sst build --to cdk.out` makes what is read here; SST 3 makes no \
+             template, so that {by_hand}"
         ));
     }
     if has(&PULUMI) {

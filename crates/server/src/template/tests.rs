@@ -420,7 +420,7 @@ fn a_project_that_is_not_built_yet_is_told_how() {
         ("manifest.json", ", tfplan.json"),
         (
             "amplify/backend.ts",
-            "; this is an Amplify project: `npx ampx sandbox` makes .amplify/artifacts/cdk.out, which is read here",
+            "; this is an Amplify project: `npx ampx sandbox` makes .amplify/artifacts/cdk.out, which is read here (and deploys to AWS)",
         ),
         (
             "sst.config.ts",

@@ -33,6 +33,26 @@ fn used_lambda(runtime: &str, code: &str) -> String {
     lambda(runtime, code, "").replacen(r#"{"Resources": {"#, mapping, 1)
 }
 
+/// What the template names is not what runs.
+#[test]
+fn code_that_sam_has_still_to_build_is_told() {
+    let with = |template: String, method: &str| {
+        template.replace(
+            "    Properties:\n      Handler",
+            &format!("    Metadata: {{BuildMethod: {method}}}\n    Properties:\n      Handler"),
+        )
+    };
+    let used = |method: &str| with(used_function_with("CodeUri: src"), method);
+    let told = "Resources.F.Metadata.BuildMethod: esbuild is not run here: `sam build` makes what runs, and `up` takes that where it is \
+                there";
+    check_skipped(&used("esbuild"), &[told]);
+    check_skipped(&used("python3.12"), &[]);
+    check_skipped(&with(function_with("CodeUri: src"), "esbuild"), &[]);
+    let (name, stack_name, dir) = (String::new(), String::new(), "/app/.aws-sam/build".into());
+    let built = Stack { name, stack_name, format: Format::Yaml, text: used("esbuild"), dir };
+    assert_eq!(parse_stacks(&[built], &[], &Options::default()).unwrap().skipped, Vec::<String>::new());
+}
+
 #[test]
 fn every_form_of_code_is_read() {
     for (property, expected) in [
