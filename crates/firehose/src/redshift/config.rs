@@ -182,7 +182,7 @@ mod tests {
             (json!({"Password": null}), "Username and Password must be given"),
             (json!({"SecretsManagerConfiguration": {"Enabled": true}}), "SecretsManagerConfiguration is not supported"),
             (json!({"CopyCommand": {"DataTableName": "a b"}}), "CopyCommand: \"a b\" is no table"),
-            (json!({"CopyCommand": {"DataTableName": "a", "CopyOptions": "CSV; SELECT 1"}}), "more than one statement"),
+            (json!({"CopyCommand": {"DataTableName": "a", "CopyOptions": "CSV; SELECT 1"}}), "more than options"),
             (s3(json!({"Prefix": "!{timestamp:yyyy}/"})), "cannot have expressions"),
             (s3(json!({"ErrorOutputPrefix": "e/"})), "there is no ErrorOutputPrefix"),
             (s3(json!({"CompressionFormat": "Snappy"})), "CompressionFormat Snappy is not supported"),

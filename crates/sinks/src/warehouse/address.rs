@@ -113,7 +113,7 @@ impl TlsMode {
     ///
     /// # Errors
     /// It is none.
-    pub fn parse(text: &str) -> Result<TlsMode, String> {
+    pub(super) fn parse(text: &str) -> Result<TlsMode, String> {
         Ok(match text {
             "disable" => TlsMode::Disable,
             // libpq's `allow` begins without TLS and takes it if the server insists.

@@ -88,10 +88,10 @@ pub enum CopyError {
     #[error("{0:?} are no columns: write them as a, b")]
     Columns(String),
     /// The options.
-    #[error("a quote in it has no end")]
+    #[error("a quote in the options has no end, or one is behind a backslash")]
     Quote,
     /// More than options.
-    #[error("there is more than one statement in it")]
+    #[error("the options are more than options: outside of quotes they have no semicolon, no comment and no dollar")]
     Statements,
 }
 
@@ -111,17 +111,7 @@ impl CopyCommand {
         }
         // The service's own example ends in one.
         let options = options.trim_end_matches(|char: char| char == ';' || char.is_whitespace()).trim_start();
-        let mut is_quoted = false;
-        for char in options.chars() {
-            match char {
-                '\'' => is_quoted = !is_quoted,
-                ';' if !is_quoted => return Err(CopyError::Statements),
-                _ => {}
-            }
-        }
-        if is_quoted {
-            return Err(CopyError::Quote);
-        }
+        check_options(options)?;
         Ok(CopyCommand { table: table.to_owned(), columns: columns.to_owned(), options: options.to_owned() })
     }
 
@@ -136,6 +126,28 @@ impl CopyCommand {
             Redshift.source(source),
         ))
     }
+}
+
+/// Whether a text ends no statement and begins none, whatever of it the cluster takes for a quote: there a backslash may be an escape or not.
+fn check_options(options: &str) -> Result<(), CopyError> {
+    let mut quote = None;
+    let mut chars = options.chars().peekable();
+    while let Some(char) = chars.next() {
+        let next = chars.peek().copied();
+        match (quote, char) {
+            (Some('\''), '\\') if next == Some('\'') => return Err(CopyError::Quote),
+            // As two, or as one, they are no quote.
+            (Some('\''), '\\') if next == Some('\\') => drop(chars.next()),
+            (Some(open), char) if open == char => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(char),
+            (None, ';' | '$') => return Err(CopyError::Statements),
+            (None, '-') if next == Some('-') => return Err(CopyError::Statements),
+            (None, '/') if next == Some('*') => return Err(CopyError::Statements),
+            (None, _) => {}
+        }
+    }
+    if quote.is_some() { Err(CopyError::Quote) } else { Ok(()) }
 }
 
 /// How many identifiers a text is, with `between` between them; `None`: it is none of that.

@@ -70,8 +70,26 @@ fn what_is_no_part_of_a_statement_is_refused() {
     for bad in ["a,", "a b", "a, 1b", "a) FROM 's3://x' --", ","] {
         assert_eq!(CopyCommand::new("t", bad, ""), Err(CopyError::Columns(bad.to_owned())));
     }
-    assert_eq!(CopyCommand::new("t", "", "CSV; DROP TABLE t"), Err(CopyError::Statements));
-    assert_eq!(CopyCommand::new("t", "", "delimiter '"), Err(CopyError::Quote));
+    for (options, error) in [
+        ("CSV; DROP TABLE t", CopyError::Statements),
+        ("CSV -- more", CopyError::Statements),
+        ("/* ' */; DROP TABLE t; /* ' */", CopyError::Statements),
+        ("\"'\"; DROP TABLE t; \"'\"", CopyError::Statements),
+        ("$$'$$; DROP TABLE t; $$'$$", CopyError::Statements),
+        ("delimiter '", CopyError::Quote),
+        (r"quote '\''; DROP TABLE t; --'", CopyError::Quote),
+        ("\"a", CopyError::Quote),
+    ] {
+        assert_eq!(CopyCommand::new("t", "", options), Err(error), "{options}");
+    }
+    for good in [
+        r"delimiter '\\' escape",
+        r"null as '\000' region 'eu-west-1'",
+        "timeformat 'YYYY-MM-DD; HH'",
+        "quote as '''' maxerror 5",
+    ] {
+        assert_eq!(CopyCommand::new("t", "", good).unwrap().options, good);
+    }
 }
 
 #[test]
