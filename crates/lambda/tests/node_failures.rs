@@ -80,27 +80,30 @@ async fn an_error_is_told_also_where_it_cannot_be_described() {
 
 #[tokio::test]
 async fn an_error_is_printed_as_lambda_prints_it() {
-    let mut bench = Bench::new();
-    bench.put_node(
-        "app.js",
-        "exports.handler = async () => { throw Object.assign(new Error('bad'), { code: 'E' }); };\n",
-    );
-    bench.error("{}").await;
-    let line = loop {
-        let line = bench.line().await;
-        if line.stream == LogStream::Stdout {
-            break line.text;
-        }
-    };
-    let (head, json) = line.split_once("\tERROR\tInvoke Error \t").unwrap();
-    assert!(head.len() > 24, "{head}");
-    let printed: Value = serde_json::from_str(json).unwrap();
-    assert_eq!(
-        (&printed["errorType"], &printed["errorMessage"], &printed["code"]),
-        (&json!("Error"), &json!("bad"), &json!("E"))
-    );
-    assert_eq!(printed["stack"][0], "Error: bad");
-    bench.stop().await;
+    // What is no error is printed as one; its document has another type.
+    for (thrown, error_type, code) in
+        [("Object.assign(new Error('bad'), { code: 'E' })", "Error", json!("E")), ("'bad'", "string", json!(null))]
+    {
+        let mut bench = Bench::new();
+        bench.put_node("app.js", &format!("exports.handler = async () => {{ throw {thrown}; }};\n"));
+        let (document, ..) = bench.error("{}").await;
+        assert_eq!((&document["errorType"], &document["errorMessage"]), (&json!(error_type), &json!("bad")));
+        let line = loop {
+            let line = bench.line().await;
+            if line.stream == LogStream::Stdout {
+                break line.text;
+            }
+        };
+        let (head, json) = line.split_once("\tERROR\tInvoke Error \t").unwrap();
+        assert!(head.len() > 24, "{head}");
+        let printed: Value = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            (&printed["errorType"], &printed["errorMessage"], &printed["code"]),
+            (&json!("Error"), &json!("bad"), &code)
+        );
+        assert_eq!(printed["stack"][0], "Error: bad");
+        bench.stop().await;
+    }
 }
 
 /// Rows of section 4: what keeps a module from being loaded.

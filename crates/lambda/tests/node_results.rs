@@ -209,6 +209,7 @@ export const handler = async (event, context) => ({
     waits: context.callbackWaitsForEmptyEventLoop, client: context.clientContext, identity: context.identity,
     remaining: context.getRemainingTimeInMillis() > 0 && context.getRemainingTimeInMillis() <= 7000,
     trace: /^Root=1-/.test(process.env._X_AMZN_TRACE_ID), runtime: process.env.AWS_EXECUTION_ENV,
+    tenant: 'tenantId' in context && context.tenantId === undefined,
     root: process.env.LAMBDA_TASK_ROOT === process.cwd(), own: process.env.OWN, endpoint: process.env.AWS_LAMBDA_RUNTIME_API.split(':')[0],
 });
 "#,
@@ -224,7 +225,7 @@ export const handler = async (event, context) => ({
             "version": "$LATEST", "memory": "256", "group": "/aws/lambda/f", "stream": true, "waits": true,
             "client": {"custom": {"k": "ü"}}, "identity": {"cognitoIdentityId": "i", "cognitoIdentityPoolId": "p"},
             "remaining": true, "trace": true, "runtime": "AWS_Lambda_nodejs20.x", "root": true, "own": "mine",
-            "endpoint": "127.0.0.1",
+            "endpoint": "127.0.0.1", "tenant": true,
         })
     );
     bench.stop().await;

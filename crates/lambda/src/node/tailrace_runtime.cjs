@@ -251,15 +251,16 @@ const errorsAsMembers = (_name, value) => (isError(value) ? { ...membersOf(value
 
 /** Prints an error as AWS does: its document and its own members, as JSON. */
 function showError(words, error) {
+  // What is none is shown as one that says it.
+  if (!isError(error)) error = new Error(describe(error).errorMessage);
   if (LOGS_JSON) {
-    print("ERROR", words, [isError(error) ? error : new Error(describe(error).errorMessage)]);
+    print("ERROR", words, [error]);
     return;
   }
   const { errorType, errorMessage, trace } = describe(error);
   let text;
   try {
-    const own = typeof error === "object" ? error : {};
-    text = stringify({ errorType, errorMessage, code: own?.code, ...own, stack: trace });
+    text = stringify({ errorType, errorMessage, code: error.code, ...error, stack: trace });
   } catch {
     text = stringify({ errorType, errorMessage, stack: trace });
   }
@@ -657,6 +658,7 @@ function contextOf(headers) {
     identity: object("lambda-runtime-cognito-identity"),
     invokedFunctionArn: headers["lambda-runtime-invoked-function-arn"],
     awsRequestId: headers["lambda-runtime-aws-request-id"],
+    tenantId: headers["lambda-runtime-aws-tenant-id"],
     getRemainingTimeInMillis: () => deadline - now(),
   };
 }
