@@ -94,6 +94,11 @@ fn items_are_put_and_queried_in_plain_values() {
     assert!(wrong.stderr.contains("\"who\" is not NAME=VALUE [TR0002]"), "{}", wrong.stderr);
     let none = tailrace(&["query", "Nothing", "1"]);
     assert!(none.stderr.contains("ResourceNotFoundException"), "{}", none.stderr);
+    assert!(!none.stderr.contains("did you mean"), "{}", none.stderr);
+    for slip in [&["query", "Note", "1"][..], &["put", "Note", "id=1"], &["tail", "Note"]] {
+        let meant = tailrace(slip);
+        assert!(meant.stderr.contains("; did you mean Notes?"), "{slip:?}: {}", meant.stderr);
+    }
     assert_eq!(tailrace(&["parked"]).stderr, "no record is parked\n");
 }
 

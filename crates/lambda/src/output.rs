@@ -11,7 +11,9 @@
 //! What it does not do: it knows neither processes nor what becomes of a line (see `logs`).
 
 use std::collections::VecDeque;
+use std::future::pending;
 use std::io::ErrorKind;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -20,7 +22,7 @@ use tailrace_core::clock::Clock;
 use tailrace_core::limits;
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::Sleep;
 
 use crate::logs::{Line, LogSender, LogStream, OpenTail};
 
@@ -66,12 +68,12 @@ impl Output {
 
     /// Reads the pipe to its end, and sends its lines. `request_id` tells whose they are at that moment.
     pub(crate) async fn forward(&self, logs: LogSender, request_id: impl Fn() -> RequestId) {
-        // When the beginning of a line was seen that has no end yet.
-        let mut begun: Option<Instant> = None;
+        // From the beginning of a line that has no end yet.
+        let mut latest: Option<Pin<Box<Sleep>>> = None;
         loop {
             while let Some(line) = self.next_line() {
                 logs.send(line).await;
-                begun = None;
+                latest = None;
             }
             let is_partial = {
                 let mut held = self.held.lock();
@@ -85,15 +87,20 @@ impl Output {
                 }
                 !held.pending.is_empty()
             };
-            let now = Instant::now();
-            begun = is_partial.then(|| begun.unwrap_or(now));
-            let latest = begun.unwrap_or(now) + limits::FUNCTION_LOG_PARTIAL_WAIT_MAX;
-            let shown_at = latest.min(now + limits::FUNCTION_LOG_PARTIAL_WAIT);
+            let sleep = || Box::pin(tokio::time::sleep(limits::FUNCTION_LOG_PARTIAL_WAIT_MAX));
+            latest = is_partial.then(|| latest.unwrap_or_else(sleep));
+            let cut = async {
+                match &mut latest {
+                    Some(latest) => tokio::select! {
+                        () = latest => {}
+                        () = tokio::time::sleep(limits::FUNCTION_LOG_PARTIAL_WAIT) => {}
+                    },
+                    None => pending().await,
+                }
+            };
             tokio::select! {
                 biased;
-                () = tokio::time::sleep_until(shown_at), if is_partial => {
-                    self.cut_rest(&mut self.held.lock(), request_id());
-                }
+                () = cut => self.cut_rest(&mut self.held.lock(), request_id()),
                 ready = self.pipe.readable() => {
                     let mut held = self.held.lock();
                     match ready {
