@@ -232,13 +232,14 @@ def delete_expired(server):
 
 class Ordeal:
     """One story, and its server for a block: `begin()` starts it, on the same port and data directory each time. `target` has `stop` and
-    `start`, of which an outage consists. `make(client, table)` makes a table, if somebody has to; `write` is as the function of that name."""
+    `start`, of which an outage consists. `make(client, table)` makes a table, if somebody has to; `write` is as the function of that name;
+    `between` two things that happen there are so many writes."""
 
-    def __init__(self, begin, target, tables=("Orders",), make=make_streamed, write=write, outages=OUTAGES, seed=SEED):
+    def __init__(self, begin, target, tables=("Orders",), make=make_streamed, write=write, between=WRITES_BETWEEN, seed=SEED):
         self.begin, self.target, self.tables, self.write, self.seed = begin, target, list(tables), write, seed
-        self.dice, self.sealed, self.downs = random.Random(seed), 0, 0
+        self.dice, self.between, self.sealed, self.downs = random.Random(seed), between, 0, 0
         # Which of the kills happen while the target is down.
-        self.outages = set(self.dice.sample(range(KILLS), min(outages, KILLS)))
+        self.outages = set(self.dice.sample(range(KILLS), min(OUTAGES, KILLS)))
         self.server, self.writers = begin(), None
         for table in self.tables if make else []:
             make(self.server.client(), table)
@@ -251,7 +252,7 @@ class Ordeal:
             self.server.kill()
 
     def written(self):
-        self.writers.written(self.dice.randrange(*WRITES_BETWEEN))
+        self.writers.written(self.dice.randrange(*self.between))
 
     def kill(self):
         """At whatever it is about, with writes under way."""
