@@ -47,5 +47,8 @@ fn halves(range: BucketRange) -> Vec<BucketRange> {
     }
     let middle = range.first.0 + (range.last.0 - range.first.0) / 2;
     let next = tailrace_core::Bucket(middle + 1);
-    vec![BucketRange { first: range.first, last: tailrace_core::Bucket(middle) }, BucketRange { first: next, last: range.last }]
+    vec![
+        BucketRange { first: range.first, last: tailrace_core::Bucket(middle) },
+        BucketRange { first: next, last: range.last },
+    ]
 }

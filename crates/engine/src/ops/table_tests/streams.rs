@@ -302,7 +302,10 @@ async fn open_shards_are_rolled_over_and_split() {
     assert_eq!(described.iter().filter(is_open).count(), 8);
     let parents: Vec<&Value> = described.iter().skip(4).map(|shard| &shard["ParentShardId"]).collect();
     let twice = |parent: &Value| parents.iter().filter(|of| **of == parent).count();
-    assert_eq!(described.iter().map(|shard| twice(&shard["ShardId"])).collect::<Vec<_>>()[..8], [1, 1, 1, 1, 2, 2, 2, 2]);
+    assert_eq!(
+        described.iter().map(|shard| twice(&shard["ShardId"])).collect::<Vec<_>>()[..8],
+        [1, 1, 1, 1, 2, 2, 2, 2]
+    );
     // Shard by shard in the order of the description, parents come before their children.
     let records = bench.records(&arn).await;
     assert_eq!(records.len(), 20);
