@@ -1,5 +1,5 @@
 """An audit trail of a server under writes that is killed again and again: every change is in it once, with who asked, and it verifies
-against the streams. TAILRACE_KILLS sets how often the server is killed. Rows: docs/spec/sinks.md 1, 7, 9.
+against the streams. Rows: docs/spec/sinks.md 1, 7, 9.
 """
 
 import contextlib
@@ -9,19 +9,16 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import threading
 import urllib.request
 
-import botocore.exceptions
 import pytest
 
-from conftest import BINARY, REPOSITORY, Server, free_port, make_table, wait_until
+from conftest import BINARY, REPOSITORY, Server, make_table, wait_until
+from ordeal import CAUGHT_UP_SECONDS_MAX, SHARDS, Line, Ordeal, beginning, stilled
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
 from services import s3 as s3_service  # noqa: E402
 
-KILLS = int(os.environ.get("TAILRACE_KILLS", "3"))
-CALLS_BETWEEN_KILLS = 150
 TABLES = ["Orders", "Users"]
 
 
@@ -31,6 +28,17 @@ class Directory:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.settings, self.arguments, self.environment = {"dir": str(self.folder)}, [self.folder], {}
+
+    def stop(self):
+        """Something else is in its way, and whoever would make it again stands still until it is."""
+        with stilled(self.story.server):
+            self.folder.rename(self.folder.with_name("aside"))
+            self.folder.write_text("no directory")
+
+    def start(self):
+        with stilled(self.story.server):
+            self.folder.unlink()
+            self.folder.with_name("aside").rename(self.folder)
 
     def files(self):
         # What is being written comes by a rename.
@@ -42,10 +50,11 @@ class Bucket:
     """A trail in a bucket with Object Lock."""
 
     def __init__(self, store):
-        self.store, self.arguments = store, ["s3://trail/shop", "--s3-endpoint", store.url]
+        self.store, self.line, self.arguments = store, Line(store.port), ["s3://trail/shop", "--s3-endpoint", store.url]
+        self.stop, self.start = store.stop, store.start
         store.client().create_bucket(Bucket="trail", ObjectLockEnabledForBucket=True)
         keys = {"access_key_id": s3_service.ACCESS_KEY, "secret_access_key": "${env:TRAIL_SECRET}"}
-        s3, lock = {"endpoint": store.url, "timeout_seconds": 5, **keys}, {"mode": "COMPLIANCE", "days": 1}
+        s3, lock = {"endpoint": f"http://{self.line.address}", "timeout_seconds": 5, **keys}, {"mode": "COMPLIANCE", "days": 1}
         self.settings = {"bucket": "s3://trail/shop", "s3": s3, "lock": lock}
         self.environment = {
             "TRAIL_SECRET": s3_service.SECRET_KEY,
@@ -103,74 +112,31 @@ def actions(place):
     return [entry["action"] for name, chain in entries(place).items() if name.startswith("control/") for entry in chain]
 
 
-class Writers:
-    """Threads that write, and keep the ids of the requests that were answered."""
+def test_a_trail_has_every_change_once_whatever_is_killed_or_down(tmp_path, place):
+    """Spec: sinks.md 7, 9: shards of both tables are sealed in between, and their chains go on in the children's."""
+    begin = beginning(tmp_path, ["--config", str(configured(tmp_path, place)), "--shards", str(SHARDS)], env=place.environment)
+    with Ordeal(begin, place, tables=TABLES) as story:
+        place.story = story
+        wait_until(lambda: actions(place).count("StartAudit") == 2, "both tables to come into the trail")
+        server = story.run()
+        wait_until(is_drained(server), "the trail to have every record", CAUGHT_UP_SECONDS_MAX)
+        verified = audit("verify", place, "--against", server.url, "--complete")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
 
-    def __init__(self, server):
-        self.server, self.stopping, self.acknowledged, self.lock = server, False, {}, threading.Lock()
-        self.threads = [threading.Thread(target=self.run, args=(n,), daemon=True) for n in range(8)]
-        for thread in self.threads:
-            thread.start()
-
-    def run(self, number):
-        client, server, count = None, None, 0
-        while not self.stopping:
-            if server is not self.server:
-                server = self.server
-                client = server.client(connect_timeout=1, read_timeout=90)
-            count += 1
-            table, key = TABLES[count % 2], {"pk": {"S": f"{number}-{count % 20}"}}
-            with contextlib.suppress(botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
-                if count % 7 == 0:
-                    answer = client.update_item(
-                        TableName=table, Key=key, UpdateExpression="SET n = :n", ExpressionAttributeValues={":n": {"N": str(count)}}
-                    )
-                    operation = "UpdateItem"
-                else:
-                    answer = client.put_item(TableName=table, Item={**key, "count": {"N": str(count)}})
-                    operation = "PutItem"
-                with self.lock:
-                    self.acknowledged[answer["ResponseMetadata"]["RequestId"]] = (table, operation)
-
-    def stop(self):
-        self.stopping = True
-        for thread in self.threads:
-            thread.join()
-
-
-def test_a_trail_has_every_change_once_whatever_is_killed(tmp_path, place):
-    data_dir, port, config = tmp_path / "data", free_port(), configured(tmp_path, place)
-
-    def start():
-        return Server(data_dir, "--config", str(config), port=port, env=place.environment).wait_ready()
-
-    server = start()
-    for table in TABLES:
-        make_table(server.client(), table, stream="NEW_AND_OLD_IMAGES")
-    wait_until(lambda: actions(place).count("StartAudit") == 2, "both tables to come into the trail")
-    writers = Writers(server)
-    for kill in range(KILLS):
-        wait_until(lambda: len(writers.acknowledged) >= (kill + 1) * CALLS_BETWEEN_KILLS, "writes")
-        server.kill()
-        server = start()
-        writers.server = server
-    writers.stop()
-    wait_until(is_drained(server), "the trail to have every record")
-    verified = audit("verify", place, "--against", server.url, "--complete")
-    assert verified.returncode == 0, verified.stdout + verified.stderr
-
-    by_request = {}
-    for entry in [entry for chain in entries(place).values() for entry in chain if "keys" in entry]:
-        assert entry["principal"] == "tailrace", entry
-        assert entry["request_id"] not in by_request, "one change a request"
-        by_request[entry["request_id"]] = (entry["table"], entry["operation"])
-    lost = {id: call for id, call in writers.acknowledged.items() if by_request.get(id) != call}
-    assert not lost, f"{len(lost)} of {len(writers.acknowledged)} acknowledged writes"
-    if isinstance(place, Bucket):
-        key = next(iter(place.store.objects("trail")))
-        retention = place.store.client().get_object_retention(Bucket="trail", Key=key)["Retention"]
-        assert retention["Mode"] == "COMPLIANCE", retention
-    assert server.stop() == 0, server.output()
+        by_request = {}
+        for entry in [entry for chain in entries(place).values() for entry in chain if "keys" in entry]:
+            assert entry["principal"] == "tailrace", entry
+            assert entry["request_id"] not in by_request, "one change a request"
+            by_request[entry["request_id"]] = (entry["table"], entry["operation"])
+        acknowledged = story.writers.acknowledged
+        lost = {id: call for id, call in acknowledged.items() if by_request.get(id) != call}
+        assert not lost, f"{len(lost)} of {len(acknowledged)} acknowledged writes"
+        if isinstance(place, Bucket):
+            key = next(iter(place.store.objects("trail")))
+            retention = place.store.client().get_object_retention(Bucket="trail", Key=key)["Retention"]
+            assert retention["Mode"] == "COMPLIANCE", retention
+            assert place.line.broken > 0, "the line did not break"
+        assert server.stop() == 0, server.output()
 
 
 def test_what_is_done_to_tables_and_sinks_is_in_the_trail_and_a_change_of_it_is_found(start, tmp_path):

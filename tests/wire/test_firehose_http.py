@@ -19,7 +19,7 @@ from conftest import BINARY, refused, wait_until
 ROLE = "arn:aws:iam::000000000000:role/delivery"
 DESTINATION = "destinationId-000000000001"
 KEY = 'hunter2 "quoted"'
-KILLS = 6
+KILLS = 10
 
 
 class Endpoint:

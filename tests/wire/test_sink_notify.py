@@ -1,21 +1,20 @@
 """Messages to people and programs: web addresses that check signatures, a mail server, queues and topics. Rows: docs/spec/sinks.md 1
 and 9.
 
-TAILRACE_KILLS sets how often the server is killed, TAILRACE_SEED the writes' seed.
+TAILRACE_SEED sets the writes' seed.
 """
 
-import collections
 import contextlib
 import email
 import email.policy
 import json
 import os
-import random
 import shutil
 import ssl
 import subprocess
 import sys
 import time
+import urllib.parse
 
 import boto3
 import botocore.auth
@@ -27,13 +26,14 @@ import standardwebhooks
 from moto.server import ThreadedMotoServer
 
 from conftest import BINARY, REPOSITORY, free_port, make_table, wait_until
+from ordeal import Line, Ordeal, assert_each_once_in_order, beginning
+from ordeal import configured as ordeal_configured
 from test_sinks import drained, history, sinks, tailrace
 
 sys.path.insert(0, str(REPOSITORY / "tests/services"))
 
 import receiver as services  # noqa: E402
 
-KILLS = int(os.environ.get("TAILRACE_KILLS", "10"))
 SEED = int(os.environ.get("TAILRACE_SEED", "1"))
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 CERTIFICATES = REPOSITORY / "crates/sinks/src/search/tests"
@@ -57,43 +57,87 @@ def write_some(client, chance, count):
                 client.put_item(TableName="Orders", Item={**key, "v": {"N": str(chance.randrange(10**6))}})
 
 
-def assert_each_once_in_order(told, records):
-    """`told`: (id, key, sequence number) as they came. Who passes over known ids sees every record once, a key's in order."""
-    seen, by_key = set(), collections.defaultdict(list)
-    for event_id, key, number in told:
-        if event_id not in seen:
-            seen.add(event_id)
-            by_key[key].append(int(number))
-    assert seen == set(records)
-    for key, numbers in by_key.items():
-        assert numbers == sorted(numbers), key
+class Outages:
+    """Nobody can be reached: every line is down."""
+
+    def __init__(self, *lines):
+        self.lines = lines
+
+    def stop(self):
+        for line in self.lines:
+            line.stop()
+
+    def start(self):
+        for line in self.lines:
+            line.start()
 
 
-def test_every_change_comes_to_a_receiver_that_fails_while_the_server_is_killed(start, tmp_path):
-    """Spec: sinks.md 9: each eventID at least once and in order per key; each request bears a signature of the standard's own library."""
-    chance = random.Random(SEED)
-    with services.receiver(seed=SEED, failures=2) as receiver:
-        hook = {"to": f"webhook+{receiver.url}", "secrets": SECRET, "start": "trim_horizon"}
-        arguments, port = configured(tmp_path, ping=hook), free_port()
-        server = start(*arguments, port=port)
-        make_table(server.client(), "Orders", stream="NEW_AND_OLD_IMAGES")
-        for _ in range(KILLS):
-            write_some(server.client(), chance, 60)
-            server.kill()
-            server = start(*arguments, port=port)
-        write_some(server.client(), chance, 20)
-        receiver.failures = 0
-        wait_until(drained(server), "the sink", CAUGHT_UP_SECONDS_MAX)
-        records = history(server, "Orders")
-        assert len(records) > 20
-        told = []
-        for headers, body in receiver.taken:
-            payload = standardwebhooks.Webhook(SECRET).verify(body, {name.lower(): value for name, value in headers.items()})
-            data = payload["data"]
-            assert headers["webhook-id"] == data["event_id"]
-            assert payload["type"] == f"Orders.{records[data['event_id']]['eventName'].lower()}"
-            told.append((data["event_id"], data["keys"]["pk"], data["sequence_number"]))
-        assert_each_once_in_order(told, records)
+def told_of(document):
+    data = document["data"]
+    return data["event_id"], data["keys"]["pk"], data["sequence_number"]
+
+
+def test_every_change_comes_to_receivers_that_fail_while_the_server_is_killed(tmp_path, aws):
+    """Spec: sinks.md 9: each eventID at least once, and in order per key where the receiver has an order, at a web address, by mail, in a
+    queue and from a topic; a FIFO queue has it once. Each request to a web address bears a signature of the standard's own library."""
+    sqs, sns = service(aws, "sqs"), service(aws, "sns")
+    urls = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("story", "heard")}
+    urls["story.fifo"] = sqs.create_queue(QueueName="story.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    topic, heard = sns.create_topic(Name="story")["TopicArn"], ["QueueArn"]
+    arn = sqs.get_queue_attributes(QueueUrl=urls["heard"], AttributeNames=heard)["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    letters, chain = services.Letters(), (CERTIFICATES / "server.pem", CERTIFICATES / "server.key")
+    with services.receiver(seed=SEED, failures=2) as receiver, services.mail_server(letters, chain, "shop", "hunter2") as mail_port:
+        aws_port = urllib.parse.urlsplit(aws).port
+        lines = web, moto, mails = [Line(port) for port in (receiver.server.server_port, aws_port, mail_port)]
+        behind = lambda url: url.replace(urllib.parse.urlsplit(url).netloc, moto.address)
+        keys = {"region": "eu-west-1", "access_key_id": "key", "secret_access_key": "secret"}
+        sinks_of_it = {
+            "ping": {"to": f"webhook+http://{web.address}/hook", "secrets": SECRET},
+            "queue": {"to": f"sqs:{behind(urls['story'])}", **keys},
+            "fifo": {"to": f"sqs:{behind(urls['story.fifo'])}", **keys},
+            "topic": {"to": f"sns:{topic}", "endpoint": f"http://{moto.address}", **keys},
+            "mails": {
+                "to": f"smtp://localhost:{mails.port}", "mail": {"from": "shop@example.com", "to": "ann@example.com"},
+                "auth": {"user": "shop", "password": "hunter2"}, "ca": "${file:%s}" % (CERTIFICATES / "ca.pem"),
+                "digest": {"seconds": 0},
+                "body": "{% for r in records %}{{ r.event_id }} {{ r.keys.pk }} {{ r.sequence_number }}\n{% endfor %}",
+            },
+        }
+        sinks_of_it = {name: {"from": "Orders", "start": "trim_horizon", **sink} for name, sink in sinks_of_it.items()}
+        # The queues' server looks at all that it has for each message.
+        with Ordeal(beginning(tmp_path, ordeal_configured(tmp_path, sinks_of_it)), Outages(*lines), between=(4, 15)) as story:
+            server = story.run()
+            receiver.failures = 0
+            wait_until(drained(server), "the sinks", CAUGHT_UP_SECONDS_MAX)
+            records = history(server, "Orders")
+            told = []
+            for headers, body in receiver.taken:
+                payload = standardwebhooks.Webhook(SECRET).verify(body, {name.lower(): value for name, value in headers.items()})
+                assert headers["webhook-id"] == payload["data"]["event_id"]
+                assert payload["type"] == f"Orders.{records[payload['data']['event_id']]['eventName'].lower()}"
+                told.append(told_of(payload))
+            assert_each_once_in_order(told, records)
+            told = [told_of(json.loads(body)) for body in received(sqs, urls["story.fifo"], len(records))]
+            assert len(told) == len(records), "the queue knows repeats by their ids"
+            assert_each_once_in_order(told, records)
+            # These have no order, and may have doubles, each under its one id.
+            for name, document_of in (("story", lambda body: body), ("heard", lambda body: body["Message"])):
+                seen = set()
+
+                def all_seen():
+                    messages = sqs.receive_message(QueueUrl=urls[name], MaxNumberOfMessages=10).get("Messages", [])
+                    for message in messages:
+                        body = document_of(json.loads(message["Body"]))
+                        seen.add(told_of(json.loads(body) if isinstance(body, str) else body)[0])
+                    delete(sqs, urls[name], messages)
+                    return len(seen) >= len(records)
+
+                wait_until(all_seen, f"every change in {name}", CAUGHT_UP_SECONDS_MAX)
+                assert seen == set(records), name
+            contents = [email.message_from_bytes(content, policy=email.policy.default).get_content() for _, _, content, _ in letters.letters]
+            assert_each_once_in_order([tuple(line.split()) for content in contents for line in content.splitlines() if line.strip()], records)
+            assert all(line.broken > 0 for line in lines), "a line did not break"
 
 
 def test_a_receiver_is_reached_by_the_authority_that_is_named_and_refuses_a_record(start, tmp_path):
@@ -248,38 +292,25 @@ def service(aws, name):
     return boto3.client(name, endpoint_url=aws, region_name="eu-west-1", **keys)
 
 
+def delete(sqs, url, messages):
+    entries = [{"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]} for number, message in enumerate(messages)]
+    if entries:
+        sqs.delete_message_batch(QueueUrl=url, Entries=entries)
+
+
 def received(sqs, url, count):
     """The bodies of so many messages of a queue, in order."""
     bodies = []
 
     def look():
         answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
-        for message in answer.get("Messages", []):
-            bodies.append(message["Body"])
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        messages = answer.get("Messages", [])
+        bodies.extend(message["Body"] for message in messages)
+        delete(sqs, url, messages)
         return len(bodies) >= count
 
     wait_until(look, f"{count} messages, of which {len(bodies)} came")
     return bodies
-
-
-def test_a_fifo_queue_has_every_change_once_and_in_order(start, tmp_path, aws):
-    sqs, chance = service(aws, "sqs"), random.Random(SEED)
-    url = sqs.create_queue(QueueName="orders.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-    queue = {"to": f"sqs:{url}", "region": "eu-west-1", "access_key_id": "key", "secret_access_key": "${env:QUEUE_SECRET}", "start": "trim_horizon"}
-    arguments, port, env = configured(tmp_path, queue=queue), free_port(), {"QUEUE_SECRET": "secret"}
-    server = start(*arguments, port=port, env=env)
-    make_table(server.client(), "Orders", stream="NEW_AND_OLD_IMAGES")
-    for _ in range(3):
-        write_some(server.client(), chance, 40)
-        server.kill()
-        server = start(*arguments, port=port, env=env)
-    wait_until(drained(server), "the sink", CAUGHT_UP_SECONDS_MAX)
-    records = history(server, "Orders")
-    told = [json.loads(body)["data"] for body in received(sqs, url, len(records))]
-    ids = [data["event_id"] for data in told]
-    assert len(ids) == len(set(ids)), "the queue knows repeats by their ids"
-    assert_each_once_in_order([(data["event_id"], data["keys"]["pk"], data["sequence_number"]) for data in told], records)
 
 
 def test_a_topic_gets_what_its_subscribers_read(start, tmp_path, aws):

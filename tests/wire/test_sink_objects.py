@@ -1,36 +1,27 @@
 """Sinks of objects, end to end: the real server, killed; a real store that speaks S3, which goes down, behind a line that breaks;
 and a directory. In the end the objects have each change once. DuckDB and pandas read what Parquet there is.
 
-Rows: docs/spec/sinks.md 2.2, 2.3, 2.5, 2.6, 9. TAILRACE_KILLS sets how often the server is killed.
+Rows: docs/spec/sinks.md 2.2, 2.3, 2.5, 2.6, 9.
 """
 
 import contextlib
 import gzip
 import hashlib
 import json
-import os
 import pathlib
-import random
-import select
-import signal
-import socket
 import sys
-import threading
 
 import botocore.exceptions
 import duckdb
 import pandas
 import pytest
 
-from conftest import REPOSITORY, Server, free_port, make_table, read_stream, wait_until
+from conftest import REPOSITORY, make_table, read_stream, wait_until
+from ordeal import CAUGHT_UP_SECONDS_MAX, Line, Ordeal, beginning, configured, stilled
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
 from services import s3 as s3_service  # noqa: E402
 
-KILLS = int(os.environ.get("TAILRACE_KILLS", "10"))
-OUTAGES = 3
-BROKEN_IN_100 = 3
-SEED = 7
 BUCKET = "lake"
 
 SINKS = {
@@ -49,40 +40,6 @@ SINKS = {
         "manifest": True,
     },
 }
-
-
-class Line:
-    """A line to a store that breaks: some answers never arrive."""
-
-    def __init__(self, port):
-        self.to, self.dice, self.broken = port, random.Random(SEED), 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}"
-
-    def accept(self):
-        while True:
-            near, _ = self.listener.accept()
-            threading.Thread(target=self.carry, args=(near,), daemon=True).start()
-
-    def carry(self, near):
-        try:
-            with near, socket.create_connection(("127.0.0.1", self.to)) as far:
-                while True:
-                    for ready in select.select([near, far], [], [])[0]:
-                        data = ready.recv(1 << 16)
-                        if not data:
-                            return
-                        if ready is far and self.dice.randrange(100) < BROKEN_IN_100:
-                            self.broken += 1
-                            return
-                        (far if ready is near else near).sendall(data)
-        except OSError:
-            return
 
 
 class Directory:
@@ -110,21 +67,6 @@ class Directory:
         self.folder.with_name("aside").rename(self.folder)
 
 
-@contextlib.contextmanager
-def stilled(server, place):
-    """A server of a directory stands still: it makes none again in between."""
-    if not isinstance(place, Directory):
-        yield
-        return
-    server.process.send_signal(signal.SIGSTOP)
-    state = pathlib.Path(f"/proc/{server.process.pid}/stat")
-    wait_until(lambda: state.read_text().rsplit(") ", 1)[1].startswith("T"), "the server to stand still")
-    try:
-        yield
-    finally:
-        server.process.send_signal(signal.SIGCONT)
-
-
 class Bucket:
     """A bucket of a store, behind a line that breaks."""
 
@@ -133,7 +75,7 @@ class Bucket:
 
     def settings(self, name):
         keys = {"access_key_id": s3_service.ACCESS_KEY, "secret_access_key": "${env:LAKE_SECRET}"}
-        return {"to": f"s3://{BUCKET}/{name}", "s3": {"endpoint": self.line.url, "timeout_seconds": 5, **keys}}
+        return {"to": f"s3://{BUCKET}/{name}", "s3": {"endpoint": f"http://{self.line.address}", "timeout_seconds": 5, **keys}}
 
     def objects(self, name):
         prefix = f"{name}/"
@@ -158,15 +100,8 @@ def place(request, tmp_path):
         yield Bucket(store)
 
 
-def configured(tmp_path, sinks):
-    path = tmp_path / "tailrace.json"
-    path.write_text(json.dumps({"sinks": sinks}))
-    return path
-
-
-def begin(data_dir, config, port=None):
-    server = Server(data_dir, "--config", str(config), port=port or free_port(), env={"LAKE_SECRET": s3_service.SECRET_KEY})
-    return server.wait_ready()
+def begin_once(tmp_path, sinks):
+    return beginning(tmp_path, configured(tmp_path, sinks), env={"LAKE_SECRET": s3_service.SECRET_KEY})()
 
 
 def status(server):
@@ -204,40 +139,36 @@ def check_manifests(objects):
     return said
 
 
-class Writers:
-    """Writers with keys of their own, which go on whatever happens to the server."""
+def write_orders(client, dice, table, number, count):
+    """As `write` of the story, of items that partitions and columns are made of."""
+    key = {"id": {"S": f"k{number}-{dice.randrange(20)}"}}
+    if dice.randrange(5) == 0:
+        return "DeleteItem", client.delete_item(TableName=table, Key=key, ReturnValues="ALL_OLD")
+    city = {"M": {"city": {"S": dice.choice(["Lisbon", "Ghent"])}}}
+    return "PutItem", client.put_item(TableName=table, Item={**key, "total": {"N": f"{count}.5"}, "address": city})
 
-    def __init__(self, server):
-        self.server, self.stopping, self.done = server, False, 0
-        self.threads = [threading.Thread(target=self.run, args=(number,), daemon=True) for number in range(3)]
-        for thread in self.threads:
-            thread.start()
 
-    def run(self, number):
-        dice, client, server, count = random.Random(SEED * 100 + number), None, None, 0
-        while not self.stopping:
-            if server is not self.server:
-                server = self.server
-                client = server.client(connect_timeout=1, read_timeout=90)
-            key, count = {"id": {"S": f"k{number}-{dice.randrange(20)}"}}, count + 1
-            try:
-                if dice.randrange(5) == 0:
-                    client.delete_item(TableName="Orders", Key=key)
-                else:
-                    city = {"M": {"city": {"S": dice.choice(["Lisbon", "Ghent"])}}}
-                    client.put_item(TableName="Orders", Item={**key, "total": {"N": f"{count}.5"}, "address": city})
-            except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
-                continue
-            self.done += 1
+def make_orders(client, table):
+    make_table(client, table, hash_key=("id", "S"), stream="NEW_AND_OLD_IMAGES")
 
-    def written(self, more):
-        target = self.done + more
-        wait_until(lambda: self.done >= target, f"{target} writes", 60)
+
+class Outages:
+    """Those of a place."""
+
+    def __init__(self, place):
+        self.place, self.story = place, None
 
     def stop(self):
-        self.stopping = True
-        for thread in self.threads:
-            thread.join()
+        with self.still():
+            self.place.stop()
+
+    def start(self):
+        with self.still():
+            self.place.start()
+
+    def still(self):
+        """Who writes into a directory makes it again."""
+        return stilled(self.story.server) if isinstance(self.place, Directory) else contextlib.nullcontext()
 
 
 def records_of(server):
@@ -249,46 +180,31 @@ def test_objects_hold_each_change_once_after_kills_and_outages(place, tmp_path):
     sinks = {
         name: {"from": "Orders", "flush": {"seconds": 0.2}, **place.settings(name), **settings} for name, settings in SINKS.items()
     }
-    data_dir, port, dice, config = tmp_path / "data", free_port(), random.Random(SEED), configured(tmp_path, sinks)
-    server = begin(data_dir, config, port)
-    make_table(server.client(), "Orders", hash_key=("id", "S"), stream="NEW_AND_OLD_IMAGES")
-    writers = Writers(server)
-    for kill in range(KILLS):
-        writers.written(dice.randrange(50, 200))
-        if kill % max(1, KILLS // OUTAGES) == 1:
-            with stilled(server, place):
-                place.stop()
-            writers.written(dice.randrange(50, 200))
-            server.kill()
-            writers.server = server = begin(data_dir, config, port)
-            writers.written(50)
-            with stilled(server, place):
-                place.start()
-        else:
-            server.kill()
-            writers.server = server = begin(data_dir, config, port)
-    writers.written(100)
-    writers.stop()
-    wait_until(lambda: is_drained(server), "everything to be delivered", 120)
+    begin = beginning(tmp_path, configured(tmp_path, sinks), env={"LAKE_SECRET": s3_service.SECRET_KEY})
+    outages = Outages(place)
+    with Ordeal(begin, outages, make=make_orders, write=write_orders) as story:
+        outages.story = story
+        server = story.run()
+        wait_until(lambda: is_drained(server), "everything to be delivered", CAUGHT_UP_SECONDS_MAX)
 
-    records = {record["eventID"]: record for record in records_of(server)}
-    for name in ["lines", "parts"]:
-        objects = place.objects(name)
-        lines = lines_of(objects)
-        assert len(lines) == len(records), f"{name}: a change is missing, or there twice"
-        assert {line["eventID"] for line in lines} == set(records)
-        assert {line["tableName"] for line in lines} == {"Orders"}
-        if name == "lines":
-            for line in lines:
-                wire = records[line["eventID"]]["dynamodb"]
-                assert (line["dynamodb"]["Keys"], line["dynamodb"].get("NewImage")) == (wire["Keys"], wire.get("NewImage"))
-    parts = check_manifests(place.objects("parts"))
-    assert {key.split("/")[0] for key in parts} == {"k=0", "k=1", "k=2", "k=3"}
-    check_rows(place.objects("rows"), records, tmp_path / "rows")
-    if place.line:
-        assert place.line.broken > 0, "the line did not break"
-    assert server.stop() == 0, server.output()
-    assert s3_service.SECRET_KEY not in server.output()
+        records = {record["eventID"]: record for record in records_of(server)}
+        for name in ["lines", "parts"]:
+            objects = place.objects(name)
+            lines = lines_of(objects)
+            assert len(lines) == len(records), f"{name}: a change is missing, or there twice"
+            assert {line["eventID"] for line in lines} == set(records)
+            assert {line["tableName"] for line in lines} == {"Orders"}
+            if name == "lines":
+                for line in lines:
+                    wire = records[line["eventID"]]["dynamodb"]
+                    assert (line["dynamodb"]["Keys"], line["dynamodb"].get("NewImage")) == (wire["Keys"], wire.get("NewImage"))
+        parts = check_manifests(place.objects("parts"))
+        assert {key.split("/")[0] for key in parts} == {"k=0", "k=1", "k=2", "k=3"}
+        check_rows(place.objects("rows"), records, tmp_path / "rows")
+        if place.line:
+            assert place.line.broken > 0, "the line did not break"
+        assert server.stop() == 0, server.output()
+        assert s3_service.SECRET_KEY not in server.output()
 
 
 def check_rows(objects, records, folder):
@@ -336,7 +252,7 @@ def test_locked_objects_cannot_be_changed(tmp_path):
         client.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
         settings = {**Bucket(store).settings("kept"), "lock": {"mode": "COMPLIANCE", "days": 1}, "flush": {"seconds": 0.2}}
         settings["s3"]["endpoint"] = store.url
-        server = begin(tmp_path / "data", configured(tmp_path, {"kept": {"from": "Orders", **settings}}))
+        server = begin_once(tmp_path, {"kept": {"from": "Orders", **settings}})
         make_table(server.client(), "Orders", hash_key=("id", "S"), stream="NEW_AND_OLD_IMAGES")
         server.client().put_item(TableName="Orders", Item={"id": {"S": "a"}})
         [key] = wait_until(lambda: list(store.objects(BUCKET)), "the object")
@@ -358,7 +274,7 @@ def test_a_change_without_a_partition_is_parked(tmp_path):
         "partition_keys": {"c": ".dynamodb.NewImage.customer.S"},
         **place.settings("parts"),
     }
-    server = begin(tmp_path / "data", configured(tmp_path, {"parts": settings}))
+    server = begin_once(tmp_path, {"parts": settings})
     make_table(server.client(), "Orders", hash_key=("id", "S"), stream="NEW_AND_OLD_IMAGES")
     client = server.client()
     client.put_item(TableName="Orders", Item={"id": {"S": "a"}, "customer": {"S": "x/y"}})

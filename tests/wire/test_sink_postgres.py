@@ -5,17 +5,16 @@ Rows: docs/spec/sinks.md 1, 4.2, 9.
 """
 
 import json
-import random
 import signal
 import sys
-import threading
+import types
 import urllib.request
 
 import boto3.dynamodb.types
-import botocore.exceptions
 import pytest
 
-from conftest import REPOSITORY, Server, free_port, read_stream, wait_until
+from conftest import REPOSITORY, Server, free_port, make_table, read_stream, wait_until
+from ordeal import CAUGHT_UP_SECONDS_MAX, Line, Ordeal, beginning, configured, delete_expired, put_expired
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
 from services import postgres as postgres_service  # noqa: E402
@@ -39,11 +38,6 @@ sinks:
        columns: {total: "total.N numeric(20,2)"}, flush: {seconds: 0.05}}
   log: {from: Orders, to: "URL", table: changes, mode: append, start: trim_horizon, flush: {seconds: 0.05}}
 """
-
-KILLS = 10
-OUTAGES = 3
-SEED = 5
-KEYS = 40
 
 
 @pytest.fixture(scope="module")
@@ -115,85 +109,74 @@ def expected_of(server):
     return {key: shown(item) for key, item in items(server).items()}
 
 
-class Writers:
-    """Two writers with keys of their own, which go on whatever happens to the server."""
-
-    def __init__(self):
-        self.server = None
-        self.stopping = False
-        self.done = 0
-        self.threads = [threading.Thread(target=self.run, args=(number,), daemon=True) for number in range(2)]
-
-    def run(self, number):
-        dice = random.Random(SEED * 100 + number)
-        client, server, counter = None, None, 0
-        while not self.stopping:
-            if server is not self.server:
-                server = self.server
-                client = server.client(connect_timeout=1, read_timeout=90)
-            key, counter = f"k{dice.randrange(number, KEYS, 2)}", counter + 1
-            try:
-                match dice.randrange(10):
-                    case 0 | 1:
-                        client.delete_item(TableName="Orders", Key={"id": {"S": key}})
-                    case 2:
-                        client.put_item(TableName="Orders", Item={"id": {"S": key}, "note": {"S": "no total é\t\\ \"x\""}})
-                    case _:
-                        client.put_item(TableName="Orders", Item={"id": {"S": key}, "total": {"N": f"{counter}.5"}})
-            except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
-                continue
-            self.done += 1
+def exists(database, table):
+    return bool(database.rows(f"SELECT 1 FROM pg_class WHERE relname = '{table}'"))
 
 
-def test_tables_equal_the_history_after_kills_and_outages(application, database, tmp_path):
-    data_dir, port, dice = tmp_path / "data", free_port(), random.Random(SEED)
-    writers = Writers()
-    writers.server = start(application, data_dir, port)
-    for thread in writers.threads:
-        thread.start()
+def test_tables_equal_the_history_after_kills_outages_and_lines_that_break(database, tmp_path):
+    """Spec: sinks.md 4.2, 9: shards are sealed in between."""
+    line = Line(database.port)
+    url = f"postgres://postgres@{line.address}/postgres"
+    wh = {"table": "orders", "start": "snapshot", "columns": {"total": "amount.N numeric(20,2)"}, "password": "${env:WAREHOUSE_PASSWORD}"}
+    log = {"table": "changes", "mode": "append", "start": "trim_horizon"}
+    sinks_of_it = {name: {"from": "Orders", "to": url, "flush": {"seconds": 0.05}, **more} for name, more in {"wh": wh, "log": log}.items()}
+    # A database that asks for no password does not look at it.
+    begin = beginning(tmp_path, configured(tmp_path, sinks_of_it), env={"WAREHOUSE_PASSWORD": "unseen"})
+    # As a crash, and for a while.
+    outage = types.SimpleNamespace(stop=lambda: database.stop(signal.SIGQUIT), start=database.start)
+    with Ordeal(begin, outage) as story:
+        server = story.run()
+        plain = boto3.dynamodb.types.TypeDeserializer()
+        pages = server.client().get_paginator("scan").paginate(TableName="Orders", ConsistentRead=True)
+        items = {item["pk"]["S"]: item.get("amount") for page in pages for item in page["Items"]}
+        amounts = {key: plain.deserialize(amount) if amount else None for key, amount in items.items()}
+        expected = {key: (None, None) if amount is None else (f"{amount:.2f}", str(amount)) for key, amount in amounts.items()}
 
-    def written(more):
-        target = writers.done + more
-        wait_until(lambda: writers.done >= target, f"{target} writes", 60)
+        def rows():
+            if not exists(database, "orders"):
+                return {}
+            found = database.rows("SELECT pk, total, doc->>'amount' FROM orders")
+            assert len(found) == len({key for key, *_ in found}), "a row is there twice"
+            return {key: (total, in_doc) for key, total, in_doc in found}
 
-    for kill in range(KILLS):
-        written(dice.randrange(50, 200))
-        if kill % (KILLS // OUTAGES) == 1:
-            # As a crash, and for a while.
-            database.stop(signal.SIGQUIT)
-            written(dice.randrange(50, 200))
-            writers.server.kill()
-            writers.server = start(application, data_dir, port)
-            written(50)
-            database.start()
-        else:
-            writers.server.kill()
-            writers.server = start(application, data_dir, port)
-    written(100)
-    writers.stopping = True
-    for thread in writers.threads:
-        thread.join()
-    server = writers.server
-    wait_until(lambda: table_of(database) == expected_of(server), "the table to equal the items", 120)
+        wait_until(lambda: rows() == expected, "the table to equal the items", CAUGHT_UP_SECONDS_MAX)
+        arn = server.client().describe_table(TableName="Orders")["Table"]["LatestStreamArn"]
+        records = read_stream(server.client("dynamodbstreams"), arn)
 
-    streams = server.client("dynamodbstreams")
-    arn = server.client().describe_table(TableName="Orders")["Table"]["LatestStreamArn"]
-    records = read_stream(streams, arn)
+        def changes():
+            if not exists(database, "changes"):
+                return []
+            return database.rows("SELECT pk, _event, new_image->>'amount' FROM changes ORDER BY pk, _lsn")
 
-    def changes():
-        if not database.rows("SELECT 1 FROM pg_class WHERE relname = 'changes'"):
-            return []
-        return database.rows("SELECT id, _event, new_image->>'total' FROM changes ORDER BY id, _lsn")
+        def change(record):
+            image = record["dynamodb"].get("NewImage", {})
+            return record["dynamodb"]["Keys"]["pk"]["S"], record["eventName"], image.get("amount", {}).get("N")
 
-    def change(record):
-        image = record["dynamodb"].get("NewImage", {})
-        return record["dynamodb"]["Keys"]["id"]["S"], record["eventName"], image.get("total", {}).get("N")
+        # Stable: the changes of an item are in one shard, or in a parent and then its child.
+        history = sorted(map(change, records), key=lambda change: change[0])
+        wait_until(lambda: len(changes()) >= len(history), "every change to be in the log", CAUGHT_UP_SECONDS_MAX)
+        assert changes() == history, "each change is there once, in the order of its item"
+        assert {name: sink["state"] for name, sink in sinks(server).items()} == {"wh": "running", "log": "running"}
+        assert line.broken > 0, "the line did not break"
+        assert server.stop() == 0, server.output()
 
-    # Stable: the changes of an item are in one shard, or in a parent and then its child.
-    history = sorted(map(change, records), key=lambda change: change[0])
-    wait_until(lambda: len(changes()) >= len(history), "every change to be in the log", 120)
-    assert changes() == history, "each change is there once, in the order of its item"
-    assert {name: sink["state"] for name, sink in sinks(server).items()} == {"wh": "running", "log": "running"}
+
+def test_the_row_of_an_item_that_expires_goes(start, database, tmp_path):
+    """Spec: sinks.md 1 and 9, a REMOVE by the service; the log says that it was the service."""
+    sinks_of_it = {
+        "wh": {"from": "Orders", "to": database.url, "table": "orders", "start": "snapshot"},
+        "log": {"from": "Orders", "to": database.url, "table": "changes", "mode": "append", "start": "trim_horizon"},
+    }
+    server = start(*configured(tmp_path, sinks_of_it), "--ttl-delay", "1h")
+    make_table(server.client(), "Orders", stream="NEW_AND_OLD_IMAGES")
+    put_expired(server, "Orders", {"pk": {"S": "gone"}})
+    server.client().put_item(TableName="Orders", Item={"pk": {"S": "stays"}})
+    keys = lambda: sorted(key for (key,) in database.rows("SELECT pk FROM orders")) if exists(database, "orders") else []
+    wait_until(lambda: keys() == ["gone", "stays"], "both rows")
+    assert delete_expired(server) == 1
+    wait_until(lambda: keys() == ["stays"], "the row to go")
+    removals = lambda: exists(database, "changes") and database.rows("SELECT pk, _is_ttl FROM changes WHERE _event = 'REMOVE'")
+    assert wait_until(removals, "the removal in the log") == [("gone", "t")]
     assert server.stop() == 0, server.output()
 
 

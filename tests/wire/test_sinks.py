@@ -7,18 +7,18 @@ import contextlib
 import gzip
 import json
 import pathlib
-import random
 import shutil
 import subprocess
 import time
+import types
 from decimal import Decimal
 
 import boto3.dynamodb.types
 import botocore.exceptions
 
 from conftest import BINARY, REPOSITORY, free_port, make_table, read_stream, wait_until
+from ordeal import Ordeal, beginning, configured, delete_expired, put_expired, stilled
 
-KILLS = 10
 PLAIN = boto3.dynamodb.types.TypeDeserializer()
 
 
@@ -146,45 +146,60 @@ def test_a_read_of_a_view_waits_for_the_write_that_it_names(start, tmp_path):
         assert error.response["Error"]["Code"] == "ValidationException", error
 
 
-def write_some(client, chance, count):
-    for _ in range(count):
-        key = {"pk": {"S": f"k{chance.randrange(12)}"}}
-        with contextlib.suppress(botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
-            if chance.random() < 0.2:
-                client.delete_item(TableName="Orders", Key=key)
-            else:
-                values = {"day": {"S": f"d{chance.randrange(3)}"}, "amount": {"N": str(chance.randrange(1000) / 100)}}
-                if chance.random() < 0.2:
-                    del values["amount"]
-                client.put_item(TableName="Orders", Item={**key, **values})
-
-
-def test_objects_and_a_view_equal_the_history_of_a_server_that_is_killed(start, tmp_path):
-    """Spec: sinks.md 9, ten kills: no line doubled or lost in the lake, and the groups are what a recount gives."""
-    config = tmp_path / "tailrace.json"
+def test_objects_and_a_view_equal_the_history_of_a_server_that_is_killed(tmp_path):
+    """Spec: sinks.md 6, 9: no line doubled or lost in the lake, whose place is gone for a while, and the groups are what a recount gives."""
     view = {"from": "Orders", "to": "table:Days", "group_by": ["day"], "aggregates": {"n": "count", "sum": "sum(amount)"}}
     lake = {"from": "Orders", "to": "./lake", "flush": {"seconds": 0, "records": 50}}
-    config.write_text(json.dumps({"sinks": {"days": view, "lake": lake}}))
-    port = free_port()
-    server = start("--config", str(config), port=port)
-    make_table(server.client(), "Orders", stream="NEW_AND_OLD_IMAGES")
-    chance = random.Random(11)
-    for _ in range(KILLS):
-        write_some(server.client(), chance, 60)
-        server.kill()
-        server = start("--config", str(config), port=port)
-    write_some(server.client(), chance, 20)
+    place, aside = tmp_path / "lake", tmp_path / "aside"
+    with Ordeal(beginning(tmp_path, configured(tmp_path, {"days": view, "lake": lake})), types.SimpleNamespace()) as story:
+
+        def stop():
+            with stilled(story.server):
+                place.mkdir(exist_ok=True)
+                place.rename(aside)
+                place.write_text("no directory")
+
+        def start():
+            with stilled(story.server):
+                place.unlink()
+                aside.rename(place)
+
+        story.target = types.SimpleNamespace(stop=stop, start=start)
+        server = story.run()
+        wait_until(drained(server), "the sinks")
+        records = history(server, "Orders")
+        seen = collections.Counter(line["eventID"] for line in lines(place))
+        assert seen == dict.fromkeys(records, 1)
+        expected = collections.defaultdict(lambda: [0, Decimal(0)])
+        for item in scan(server.client(), "Orders"):
+            # Who has none is in no group.
+            if "day" in item:
+                group = expected[item["day"]]
+                group[0] += 1
+                group[1] += item.get("amount", 0)
+        found = {item["day"]: [item["n"], item["sum"]] for item in scan(server.client(), "Days")}
+        assert found == dict(expected)
+
+
+def test_a_removal_by_time_to_live_leaves_its_group_and_is_told_as_the_services_own(start, tmp_path):
+    """Spec: sinks.md 2.6, 6: `userIdentity` in the line, and the item is taken out of its group."""
+    view = {"from": "Orders", "to": "table:Days", "group_by": ["day"], "aggregates": {"n": "count"}}
+    lake = {"from": "Orders", "to": "./lake", "flush": {"seconds": 0}}
+    server = start(*configured(tmp_path, {"days": view, "lake": lake}), "--ttl-delay", "1h")
+    client = server.client()
+    make_table(client, "Orders", stream="NEW_AND_OLD_IMAGES")
+    put_expired(server, "Orders", {"pk": {"S": "gone"}, "day": {"S": "a"}})
+    client.put_item(TableName="Orders", Item={"pk": {"S": "stays"}, "day": {"S": "a"}})
     wait_until(drained(server), "the sinks")
-    records = history(server, "Orders")
-    seen = collections.Counter(line["eventID"] for line in lines(tmp_path / "lake"))
-    assert seen == dict.fromkeys(records, 1)
-    expected = collections.defaultdict(lambda: [0, Decimal(0)])
-    for item in scan(server.client(), "Orders"):
-        group = expected[item["day"]]
-        group[0] += 1
-        group[1] += item.get("amount", 0)
-    found = {item["day"]: [item["n"], item["sum"]] for item in scan(server.client(), "Days")}
-    assert found == dict(expected)
+    assert [item["n"] for item in scan(client, "Days")] == [2]
+    assert delete_expired(server) == 1
+    wait_until(lambda: [item["n"] for item in scan(client, "Days")] == [1], "the item to leave its group")
+    client.delete_item(TableName="Orders", Key={"pk": {"S": "stays"}})
+    wait_until(drained(server), "the sinks")
+    removed = [line for line in lines(tmp_path / "lake") if line["eventName"] == "REMOVE"]
+    told = {line["dynamodb"]["Keys"]["pk"]["S"]: line.get("userIdentity") for line in removed}
+    assert told == {"gone": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}, "stays": None}
+    assert server.stop() == 0, server.output()
 
 
 def tailrace(server, *arguments):

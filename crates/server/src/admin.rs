@@ -12,6 +12,7 @@ use tailrace_core::limits::KEPT_LOG_WAIT;
 use tailrace_engine::Db;
 use tailrace_engine::background::JobStatus;
 use tailrace_engine::background::expire::expire_at_once;
+use tailrace_engine::streams::roll::{Children, roll_over};
 use tailrace_firehose::{DeliveryStreams, StreamStatus};
 use tailrace_mapping::MappingError;
 use tailrace_sinks::runtime::{SinkChangeError, Sinks};
@@ -92,6 +93,14 @@ pub async fn answer(
             Ok(JobRequest { name, action }) => match jobs.act(&name, action) {
                 Ok(status) => page(200, &status),
                 Err(error) => message(ErrorKind::NotFound, &error.to_string()),
+            },
+            Err(refusal) => refusal,
+        },
+        AdminRequest::Post { path: "/_admin/shards", body } => match read::<ShardsRequest>(body) {
+            Ok(ShardsRequest { table, action }) => match roll_over(db, &table, action.children()).await {
+                Ok(sealed) => page(200, &serde_json::json!({ "sealed": sealed })),
+                Err(error) if error.code.http_status() < 500 => message(ErrorKind::NotFound, &error.to_string()),
+                Err(error) => message(ErrorKind::Internal, &error.to_string()),
             },
             Err(refusal) => refusal,
         },
@@ -198,6 +207,34 @@ struct JobRequest {
     name: String,
     /// What it is to do.
     action: JobAction,
+}
+
+/// The body of `POST /_admin/shards`.
+#[derive(Deserialize)]
+struct ShardsRequest {
+    /// The table whose stream's open shards are sealed.
+    table: String,
+    /// Into what.
+    action: ShardsAction,
+}
+
+/// What is done to open shards.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ShardsAction {
+    /// A child each takes their place.
+    Roll,
+    /// Two children each.
+    Split,
+}
+
+impl ShardsAction {
+    fn children(self) -> Children {
+        match self {
+            ShardsAction::Roll => Children::One,
+            ShardsAction::Split => Children::Halves,
+        }
+    }
 }
 
 /// An answer that says no more than that it was done.

@@ -185,7 +185,72 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use parking_lot::Mutex;
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::kit::{History, Subject, assert_passes};
+    use crate::notify::tests::writer;
+    use crate::spec::SinkSpec;
+
+    /// A delivery stream in memory, as its commits are: all records of a call, or none.
+    #[derive(Clone, Default)]
+    struct Stream(Arc<Mutex<Vec<Value>>>);
+
+    impl PutRecords for Stream {
+        fn put(&self, stream: &str, records: Vec<Vec<u8>>) -> BoxFuture<'static, Result<(), ApiError>> {
+            assert_eq!(stream, "orders");
+            let taken = self.0.clone();
+            async move {
+                // A commit is waited for.
+                tokio::task::yield_now().await;
+                let read = |record: &Vec<u8>| serde_json::from_slice::<Value>(record).unwrap();
+                taken.lock().extend(records.iter().map(read));
+                tokio::task::yield_now().await;
+                Ok(())
+            }
+            .boxed()
+        }
+    }
+
+    impl Subject for Stream {
+        fn config(&self) -> Value {
+            json!({"to": "firehose:orders", "start": "trim_horizon"})
+        }
+
+        fn sink(&self, spec: &SinkSpec, _: u32) -> Arc<dyn Sink> {
+            let config = serde_json::from_value(Value::Object(spec.settings.clone())).unwrap();
+            Arc::new(DeliveryStreamSink::new(&config, writer(), Arc::new(self.clone())).unwrap())
+        }
+
+        /// Who passes over ids that it knows sees each change of an item once, in order.
+        fn check(&self, history: &History) -> Result<(), String> {
+            let (mut known, mut found) = (BTreeSet::new(), BTreeMap::<String, Vec<Value>>::new());
+            for event in self.0.lock().iter() {
+                if known.insert(event["eventID"].as_str().unwrap().to_owned()) {
+                    let change = &event["dynamodb"];
+                    let v = |image: &str| change[image]["v"]["N"].as_str().map(|v| v.parse::<i64>().unwrap());
+                    let told = json!([event["eventName"], v("OldImage"), v("NewImage")]);
+                    found.entry(change["Keys"]["id"]["S"].as_str().unwrap().to_owned()).or_default().push(told);
+                }
+            }
+            let mut changes = history.changes.clone();
+            changes.sort_by_key(|(_, number, ..)| *number);
+            let mut expected = BTreeMap::<String, Vec<Value>>::new();
+            for (.., event, key, old, new) in changes {
+                expected.entry(key).or_default().push(json!([event, old, new]));
+            }
+            if found == expected { Ok(()) } else { Err(format!("{found:#?} instead of {expected:#?}")) }
+        }
+    }
+
+    /// The kit that every sink passes: docs/spec/sinks.md 9.
+    #[test]
+    fn every_change_comes_into_a_delivery_stream_at_least_once_and_in_order() {
+        assert_passes(|| Arc::new(Stream::default()), 40);
+    }
 
     #[test]
     fn a_name_that_no_delivery_stream_has_is_refused() {

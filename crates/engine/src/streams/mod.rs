@@ -9,4 +9,5 @@ pub mod label;
 pub(crate) mod life;
 pub mod record;
 pub mod record_meta;
+pub mod roll;
 pub mod shard_id;

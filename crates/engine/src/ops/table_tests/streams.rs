@@ -275,3 +275,45 @@ async fn a_stream_is_enabled_beside_a_label_whose_stream_is_lost() {
     let created = tokio::time::timeout(std::time::Duration::from_secs(10), bench.create("users", Some("KEYS_ONLY")));
     assert_eq!(created.await.expect("it does not end")["LatestStreamLabel"], "2023-11-14T22:13:20.001");
 }
+
+/// docs/spec/streams.md 5: a roll-over is one child a shard, a split two; an item's records go on in the children, behind the parents'.
+#[tokio::test]
+async fn open_shards_are_rolled_over_and_split() {
+    use crate::streams::roll::{Children, roll_over};
+    let bench = Bench::new().await;
+    let arn = bench.create("users", Some("NEW_IMAGE")).await["LatestStreamArn"].as_str().unwrap().to_owned();
+    bench.create("plain", None).await;
+    let mut sealed = Vec::new();
+    for (version, children) in [Children::One, Children::Halves, Children::One].into_iter().enumerate() {
+        for key in ["a", "b", "c", "d", "e"] {
+            bench.put("users", key, version as i64).await;
+        }
+        sealed.push(roll_over(&bench.db, "users", children).await.unwrap());
+    }
+    assert_eq!(sealed, [4, 4, 8]);
+    for key in ["a", "b", "c", "d", "e"] {
+        bench.put("users", key, 3).await;
+    }
+    let shards = bench.shards(&arn).await;
+    assert_eq!(shards.len(), 4 + 4 + 8 + 8);
+    let description = bench.ok("DescribeStream", json!({"StreamArn": arn})).await["StreamDescription"].clone();
+    let described = description["Shards"].as_array().unwrap();
+    let is_open = |shard: &&Value| shard["SequenceNumberRange"]["EndingSequenceNumber"].is_null();
+    assert_eq!(described.iter().filter(is_open).count(), 8);
+    let parents: Vec<&Value> = described.iter().skip(4).map(|shard| &shard["ParentShardId"]).collect();
+    let twice = |parent: &Value| parents.iter().filter(|of| **of == parent).count();
+    assert_eq!(
+        described.iter().map(|shard| twice(&shard["ShardId"])).collect::<Vec<_>>()[..8],
+        [1, 1, 1, 1, 2, 2, 2, 2]
+    );
+    // Shard by shard in the order of the description, parents come before their children.
+    let records = bench.records(&arn).await;
+    assert_eq!(records.len(), 20);
+    for key in ["a", "b", "c", "d", "e"] {
+        let of_key = records.iter().filter(|record| record["dynamodb"]["Keys"]["pk"]["S"] == key);
+        let versions: Vec<&Value> = of_key.map(|record| &record["dynamodb"]["NewImage"]["v"]["N"]).collect();
+        assert_eq!(versions, ["0", "1", "2", "3"], "{key}");
+    }
+    assert_eq!(roll_over(&bench.db, "plain", Children::One).await, Ok(0));
+    assert!(roll_over(&bench.db, "none", Children::One).await.is_err());
+}

@@ -66,10 +66,14 @@ impl Shop {
     }
 }
 
-/// A FIFO queue: it takes each id once, and each entry has a fate of its own.
+/// A queue, in which each entry has a fate of its own; a FIFO queue takes each id once.
 fn queue(asked: &Asked, taken: &Mutex<Vec<Taken>>, seed: &mut u64) -> Reply {
-    let groups: BTreeSet<String> = entries(asked).iter().map(|entry| entry["MessageGroupId"].to_string()).collect();
-    assert_eq!(groups.len(), entries(asked).len(), "of a group one message is under way");
+    let data = |entry: &Value| {
+        let told: Value = serde_json::from_str(entry["MessageBody"].as_str().unwrap()).unwrap();
+        told["data"].clone()
+    };
+    let keys: BTreeSet<String> = entries(asked).iter().map(|entry| data(entry)["keys"].to_string()).collect();
+    assert_eq!(keys.len(), entries(asked).len(), "of a key one message is under way");
     let mut hangs_up = false;
     let reply = answer(asked, |entry| {
         let whim = whim(seed);
@@ -77,11 +81,11 @@ fn queue(asked: &Asked, taken: &Mutex<Vec<Taken>>, seed: &mut u64) -> Reply {
         if whim == 0 {
             return Some(("InternalError", false));
         }
-        let text = |name: &str| entry[name].as_str().unwrap().to_owned();
-        let told: Value = serde_json::from_str(&text("MessageBody")).unwrap();
-        let mut taken = taken.lock();
-        if !taken.iter().any(|(id, ..)| *id == text("MessageDeduplicationId")) {
-            taken.push((text("MessageDeduplicationId"), text("MessageGroupId"), told["data"].clone()));
+        let (told, text) = (data(entry), |name: &str| entry[name].as_str().map(str::to_owned));
+        let (mut taken, once) = (taken.lock(), text("MessageDeduplicationId"));
+        if once.as_ref().is_none_or(|once| !taken.iter().any(|(id, ..)| id == once)) {
+            let id = once.unwrap_or_else(|| told["event_id"].as_str().unwrap().to_owned());
+            taken.push((id, text("MessageGroupId").unwrap_or_default(), told));
         }
         None
     });
@@ -142,6 +146,13 @@ fn every_change_comes_to_a_web_address_at_least_once_and_in_order() {
 fn every_change_comes_to_a_fifo_queue_once_and_in_order() {
     let more = || json!({"access_key_id": "a", "secret_access_key": "b"});
     assert_passes(|| Shop::subject("sqs:{}/1/orders.fifo", more(), "trim_horizon"), 20);
+}
+
+/// Who reads a plain queue has no order of it; what was sent had one.
+#[test]
+fn every_change_comes_to_a_queue_at_least_once() {
+    let more = || json!({"access_key_id": "a", "secret_access_key": "b"});
+    assert_passes(|| Shop::subject("sqs:{}/1/orders", more(), "trim_horizon"), 10);
 }
 
 /// The kit sees what is lost: with one try a message that was refused is given up.

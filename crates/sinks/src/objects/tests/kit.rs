@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::record::Field;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tailrace_core::clock::ManualClock;
 use tailrace_core::{RecordNo, SequenceNumber};
+use tokio::runtime::Runtime;
 
-use super::fixture::{AUGUST, records};
+use super::fake_s3::{FakeObject, FakeS3, Fault};
+use super::fixture::{AUGUST, Place, records};
 use crate::kit::{History, Subject, assert_passes};
 use crate::objects::manifest::Manifest;
 use crate::objects::store::hex;
@@ -17,19 +21,43 @@ use crate::objects::{Config, ObjectSink};
 use crate::sink::Sink;
 use crate::spec::SinkSpec;
 
-/// A lake in a directory.
+/// A lake in a directory, or in a store with a thread of its own: it outlives the server's lives.
 struct Lake {
-    directory: tempfile::TempDir,
+    place: Place,
     settings: Value,
+    _runtime: Option<Runtime>,
 }
 
 impl Lake {
     fn subject(settings: Value) -> Arc<dyn Subject> {
-        Arc::new(Lake { directory: tempfile::tempdir().unwrap(), settings })
+        Arc::new(Lake { place: Place::Directory(tempfile::tempdir().unwrap()), settings, _runtime: None })
+    }
+
+    fn in_store(settings: Value) -> Arc<dyn Subject> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let fake = runtime.block_on(FakeS3::start());
+        // It fails now and then, beside the weather: before a put has its effect, and after it.
+        let faults =
+            [Fault::EffectThenRefuse(500), Fault::HangUp, Fault::None, Fault::EffectThenHangUp, Fault::Refuse(503)];
+        fake.fail(faults.into_iter().cycle().take(40));
+        Arc::new(Lake { place: Place::S3(fake), settings, _runtime: Some(runtime) })
     }
 
     fn files(&self) -> BTreeMap<String, Bytes> {
-        let root = self.directory.path();
+        let directory = match &self.place {
+            Place::Directory(directory) => directory.path().join("lake"),
+            Place::S3(fake) => {
+                let objects = &fake.state.lock().objects;
+                let own = |(key, object): (&String, &FakeObject)| {
+                    (key.strip_prefix("lake/").unwrap().to_owned(), object.body.clone())
+                };
+                return objects.iter().map(own).collect();
+            }
+        };
+        if !directory.exists() {
+            return BTreeMap::new();
+        }
+        let root = directory.as_path();
         let (mut folders, mut files) = (vec![root.to_owned()], BTreeMap::new());
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap() {
@@ -58,11 +86,43 @@ fn read_line(line: &[u8]) -> Line {
     (number, text(&line["eventName"]), text(&change["Keys"]["id"]["S"]), v("OldImage"), v("NewImage"))
 }
 
+/// The lines of an object, by its format.
+fn read_lines(key: &str, body: &Bytes) -> Vec<Line> {
+    if key.ends_with(".csv") {
+        let mut reader = csv::Reader::from_reader(body.as_ref());
+        return reader
+            .records()
+            .map(|line| line.unwrap())
+            .map(|line| read_row(|column| line[column].to_owned()))
+            .collect();
+    }
+    if key.ends_with(".parquet") {
+        let reader = SerializedFileReader::new(body.clone()).unwrap();
+        let text = |field: &Field| match field {
+            Field::Str(text) => text.clone(),
+            Field::Null => String::new(),
+            other => other.to_string(),
+        };
+        let rows = reader
+            .get_row_iter(None)
+            .unwrap()
+            .map(|row| row.unwrap().get_column_iter().map(|(_, field)| text(field)).collect::<Vec<String>>());
+        return rows.map(|row| read_row(|column| row[column].clone())).collect();
+    }
+    body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(read_line).collect()
+}
+
+/// A row of the fixed columns, with plain values.
+fn read_row(column: impl Fn(usize) -> String) -> Line {
+    let document = |at: usize| serde_json::from_str::<Value>(&column(at)).unwrap_or_default();
+    let number = SequenceNumber::parse(&column(4)).unwrap().0;
+    let id = document(7)["id"].as_str().unwrap().to_owned();
+    (number, column(1), id, document(9)["v"].as_i64(), document(8)["v"].as_i64())
+}
+
 impl Subject for Lake {
     fn config(&self) -> Value {
-        let mut config = self.settings.clone();
-        config["to"] = json!(self.directory.path());
-        config
+        self.place.settings(self.settings.clone())
     }
 
     fn sink(&self, spec: &SinkSpec, _: u32) -> Arc<dyn Sink> {
@@ -92,8 +152,7 @@ impl Subject for Lake {
         }
         let (mut changes, mut snapshot) = (Vec::new(), BTreeMap::new());
         for (key, body) in &objects {
-            let lines: Vec<Line> =
-                body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(read_line).collect();
+            let lines = read_lines(key, body);
             if key.contains("-snapshot-") {
                 for (_, event, id, _, new) in lines {
                     if event != "INSERT" || snapshot.insert(id, new).is_some() {
@@ -156,4 +215,15 @@ fn a_lake_of_partitions_holds_each_change_once() {
 #[test]
 fn a_lake_that_begins_with_a_snapshot_has_no_gap() {
     assert_passes(|| Lake::subject(json!({"start": "snapshot", "manifest": true})), 40);
+}
+
+#[test]
+fn a_lake_of_rows_holds_each_change_once() {
+    assert_passes(|| Lake::subject(json!({"format": "csv", "values": "plain"})), 20);
+    assert_passes(|| Lake::subject(json!({"format": "parquet", "values": "plain", "manifest": true})), 10);
+}
+
+#[test]
+fn a_lake_in_a_store_that_fails_holds_each_change_once() {
+    assert_passes(|| Lake::in_store(json!({"format": "json", "manifest": true})), 20);
 }

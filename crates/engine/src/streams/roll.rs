@@ -1,0 +1,54 @@
+//! The open shards of a stream are sealed, and their children take what comes: AWS does so every few hours. Here an operator asks
+//! for it, and tests do. Source: docs/spec/streams.md 5.
+
+use tailrace_core::limits::SHARDS_PER_STREAM_MAX;
+use tailrace_core::{ApiError, BucketRange};
+use tailrace_store::{Decision, ShardInfo, Write, commit};
+
+use crate::db::Db;
+use crate::failure::store_failure;
+
+/// Into what a shard is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Children {
+    /// One child, with all that it had.
+    One,
+    /// Two, each with half of its buckets.
+    Halves,
+}
+
+/// Seals the shards of a table's stream that are open, all in one commit: how many those were; none if the table has no stream.
+/// Shards that somebody else seals meanwhile stay as they are. A shard of one bucket, and those of a stream that would have more than
+/// [`SHARDS_PER_STREAM_MAX`] open, have one child each, whatever is asked for.
+///
+/// # Errors
+/// There is no such table, or the store's failure.
+pub async fn roll_over(db: &Db, table: &str, children: Children) -> Result<usize, ApiError> {
+    let Some(stream) = db.table(table).await?.stream.as_ref().map(|stream| stream.id) else { return Ok(0) };
+    let mut open = db.store.shards(stream).await.map_err(|e| store_failure(&e))?;
+    open.retain(|shard| shard.sealed.is_none());
+    let is_split = children == Children::Halves && open.len() * 2 <= SHARDS_PER_STREAM_MAX;
+    let seal = |shard: &ShardInfo| Write::Seal {
+        shard: shard.shard,
+        children: if is_split { halves(shard.range) } else { vec![shard.range] },
+    };
+    let seals: Vec<Write> = open.iter().map(seal).collect();
+    if seals.is_empty() {
+        return Ok(0);
+    }
+    let commit = commit(db.store.as_ref(), &[], &[], |_| Decision::Apply(seals.clone(), ()));
+    commit.await.map_err(|e| store_failure(&e))?;
+    Ok(open.len())
+}
+
+fn halves(range: BucketRange) -> Vec<BucketRange> {
+    if range.first == range.last {
+        return vec![range];
+    }
+    let middle = range.first.0 + (range.last.0 - range.first.0) / 2;
+    let next = tailrace_core::Bucket(middle + 1);
+    vec![
+        BucketRange { first: range.first, last: tailrace_core::Bucket(middle) },
+        BucketRange { first: next, last: range.last },
+    ]
+}
