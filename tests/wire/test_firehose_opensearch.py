@@ -10,6 +10,7 @@ import datetime
 import json
 import os
 import random
+import re
 import threading
 import types
 
@@ -159,7 +160,9 @@ def test_a_collection_is_an_index_without_periods(start, search):
     create(client, asked, "AmazonOpenSearchServerless")
     put(client, '{"n": 1}', "no json")
     wait_until(lambda: drained(server), "the flush", CAUGHT_UP_SECONDS_MAX)
-    assert [document["n"] for document in search.documents("collection").values()] == [1]
+    [(document_id, document)] = search.documents("collection").items()
+    assert document["n"] == 1
+    assert re.fullmatch(r"[\w-]{20}", document_id), "its own, since none was sent"
     [key] = objects(server)
     assert key.startswith("AmazonOpenSearchService-failed/20")
     update = {"IndexName": "other"}

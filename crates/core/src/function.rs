@@ -195,6 +195,12 @@ pub enum Family {
 }
 
 impl Family {
+    /// Whether a process of a runtime goes on under a limit of its data. Node.js limits its heap itself, and programs of their own may
+    /// reserve far more than they use.
+    pub fn bears_data_limit(runtime: &str) -> bool {
+        Family::of(runtime) == Some(Family::Python)
+    }
+
     /// The family of a runtime identifier; `None`: not supported.
     pub fn of(runtime: &str) -> Option<Family> {
         let minor = runtime.strip_prefix("python3.");

@@ -597,7 +597,7 @@ impl Environment {
         let cgroup = self.pool.cgroups.create(&self.token, config.memory_mb);
         let entrance = cgroup.as_ref().and_then(Cgroup::entrance);
         *self.cgroup.lock() = cgroup;
-        let limited = bears_data_limit(&config.runtime) && !self.pool.cgroups.limits_memory();
+        let limited = Family::bears_data_limit(&config.runtime) && !self.pool.cgroups.limits_memory();
         let data_bytes = u64::from(config.memory_mb) * 1024 * 1024 + limits::FUNCTION_DATA_BYTES_SPARE;
         Confinement { entrance, data_bytes: limited.then_some(data_bytes) }
     }
@@ -796,9 +796,4 @@ impl Environment {
             None => self.report_open(job, &end, duration),
         }
     }
-}
-/// Whether a process of a runtime goes on under a limit of its data. Node.js limits its heap itself, and programs of their own may reserve
-/// far more than they use.
-pub(crate) fn bears_data_limit(runtime: &str) -> bool {
-    Family::of(runtime) == Some(Family::Python)
 }

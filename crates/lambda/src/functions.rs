@@ -9,14 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tailrace_core::clock::Clock;
-use tailrace_core::function::{ConfigError, FunctionConfig};
+use tailrace_core::function::{ConfigError, Family, FunctionConfig};
 use tailrace_core::limits;
 use tailrace_core::rng::Rng;
 use tokio::sync::{Notify, Semaphore, TryAcquireError, broadcast, mpsc, oneshot, watch};
 
 use crate::cgroup::Cgroups;
 use crate::code::{CodeFacts, CodeStamp};
-use crate::environment::{Environment, Job, bears_data_limit};
+use crate::environment::{Environment, Job};
 use crate::interpreters::Interpreters;
 use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, OnWait, ThrottleReason, Withdraw};
 use crate::launch::{self, Directories};
@@ -262,7 +262,7 @@ impl Functions {
             return Vec::new();
         }
         let functions = self.pool.functions.read();
-        let unlimited = functions.values().filter(|function| !bears_data_limit(&function.config.runtime));
+        let unlimited = functions.values().filter(|function| !Family::bears_data_limit(&function.config.runtime));
         unlimited.map(|function| function.config.name.clone()).collect()
     }
 
