@@ -5,7 +5,10 @@ Rows: docs/spec/sinks.md 1, 4.2, 9.
 """
 
 import json
+import os
+import shutil
 import signal
+import subprocess
 import sys
 import types
 import urllib.request
@@ -13,7 +16,7 @@ import urllib.request
 import boto3.dynamodb.types
 import pytest
 
-from conftest import REPOSITORY, Server, free_port, make_table, read_stream, wait_until
+from conftest import BINARY, REPOSITORY, Server, free_port, make_table, read_stream, wait_until
 from ordeal import CAUGHT_UP_SECONDS_MAX, Line, Ordeal, beginning, configured, delete_expired, put_expired
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
@@ -259,3 +262,15 @@ def test_a_database_restored_from_a_backup_gets_what_it_lacks(application, datab
     do(server, "wh", "rebuild")
     wait_until(lambda: table_of(database) == expected_of(server), "the items again", 60)
     assert server.stop() == 0, server.output()
+
+
+def test_the_example_fills_a_table_where_there_is_a_database(tmp_path, database):
+    """examples/orders/README.md, the third walk."""
+    example = tmp_path / "orders"
+    shutil.copytree(REPOSITORY / "examples/orders", example, ignore=shutil.ignore_patterns(".tailrace"))
+    environment = {**os.environ, "ORDERS_DATABASE": database.url.removeprefix("postgres://")}
+    up = [BINARY, "up", example, "--port", str(free_port()), "--exit-when-drained"]
+    run = subprocess.run(up, capture_output=True, text=True, timeout=120, env=environment)
+    assert run.returncode == 0, run.stdout + run.stderr
+    rows = database.rows('SELECT "orderId", status FROM orders ORDER BY 1')
+    assert rows == [("1001", "SHIPPED"), ("1003", "SHIPPED")]

@@ -8,12 +8,13 @@ import decimal
 import json
 import os
 import random
+import shutil
 import subprocess
 import types
 
 import pytest
 
-from conftest import BINARY, Server, free_port, read_stream, wait_until
+from conftest import BINARY, REPOSITORY, Server, free_port, read_stream, wait_until
 from opensearch import OpenSearch
 from ordeal import SHARDS, Line, Ordeal, delete_expired, put_expired
 
@@ -312,3 +313,13 @@ def test_what_the_mapping_does_not_take_is_parked_and_stops_nothing(shop, search
     assert source["snapshotRejected"] == 1
     assert json.loads(source["snapshotLastRejected"]["key"]) == {"pk": bad["pk"], "sk": bad["sk"]}
     assert "total" in source["snapshotLastRejected"]["error"]
+
+
+def test_the_example_fills_an_index_where_there_is_a_search_engine(tmp_path, search):
+    """examples/orders/README.md, the third walk."""
+    example = tmp_path / "orders"
+    shutil.copytree(REPOSITORY / "examples/orders", example, ignore=shutil.ignore_patterns(".tailrace"))
+    up = [BINARY, "up", example, "--port", str(free_port()), "--exit-when-drained"]
+    run = subprocess.run(up, capture_output=True, text=True, timeout=120, env={**os.environ, "ORDERS_SEARCH": search.url})
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert len(search.documents("orders")) == 2

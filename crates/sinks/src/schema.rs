@@ -52,7 +52,7 @@ pub fn schema() -> Value {
         form::<search::Config>(
             &mut generator,
             "OpenSearch or Elasticsearch",
-            "^(opensearch|elasticsearch)\\+https?://",
+            "^(opensearch|elasticsearch)\\+(https?://|\\$\\{)",
         )
         .with_events(),
         form::<warehouse::Config>(&mut generator, "PostgreSQL or Redshift", "^(postgres|postgresql|redshift)://"),
