@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tailrace_core::code::CodeSource;
 use tailrace_core::limits::PACKAGES_UNUSED_MAX;
@@ -92,7 +94,11 @@ impl Server {
     ///
     /// # Errors
     /// What stands in the way; unless it is told of a table, a function or a mapping by name, nothing is changed.
-    pub async fn reload(&self, templates: &Templates) -> Result<Reloaded, StartError> {
+    pub fn reload<'a>(&'a self, templates: &'a Templates) -> BoxFuture<'a, Result<Reloaded, StartError>> {
+        self.apply_again(templates).boxed()
+    }
+
+    async fn apply_again(&self, templates: &Templates) -> Result<Reloaded, StartError> {
         // One after the other.
         let mut applied = self.applied.lock().await;
         let (templates, options) = (templates.clone(), self.template_options.clone());

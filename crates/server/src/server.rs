@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tailrace_core::clock::Clock;
 use tailrace_core::limits;
 use tailrace_core::rng::Rng;
@@ -150,7 +152,18 @@ impl Server {
     ///
     /// # Errors
     /// The first thing that stands in the way.
-    pub async fn start(
+    pub fn start(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+        events: mpsc::Sender<Event>,
+    ) -> BoxFuture<'static, Result<Server, StartError>> {
+        // Boxed here: the code of a future is made where it is polled, and that of all that a server does would be made again in each
+        // crate, and each place, that starts one.
+        Server::begin(config, clock, rng, events).boxed()
+    }
+
+    async fn begin(
         config: Config,
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
@@ -374,7 +387,11 @@ impl Server {
     ///
     /// # Errors
     /// The store did not close well.
-    pub async fn stop(self) -> Result<(), StoreError> {
+    pub fn stop(self) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.end().boxed()
+    }
+
+    async fn end(self) -> Result<(), StoreError> {
         self.ready.store(false, Ordering::Release);
         self.background.stop().await;
         let flushes = async {
