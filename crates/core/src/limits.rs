@@ -344,6 +344,9 @@ pub const CLIENT_CALL: Duration = Duration::from_secs(5);
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most shards of a new stream. Our reason: each shard is an index and a reader; 256 is far above what one machine uses.
 pub const SHARDS_PER_STREAM_MAX: usize = 256;
+/// Shards of a stream, the sealed ones too, above which its open ones are not sealed on request: those of a stream that goes on are kept
+/// as rows. Ours.
+pub const SHARDS_KNOWN_PER_STREAM_MAX: usize = 16_384;
 /// Most decoded table descriptors kept in memory. Our reason: a descriptor takes about 1 KB; AWS allows 2,500 tables.
 pub const DESCRIPTOR_CACHE_MAX: usize = 4096;
 /// Most errors listed in one `N validation errors detected` text. Source: docs/spec/dynamodb-api.md 1.5.

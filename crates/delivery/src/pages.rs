@@ -116,6 +116,10 @@ impl Pages {
         };
         let behind = found.records.partition_point(|record| record.number <= after);
         let rest = &found.records[behind..];
+        if rest.is_empty() && !found.ended {
+            // Between its last record and where it ends: nothing was there then, and something may have come since.
+            return None;
+        }
         let records = rest[..fitting(rest, bound)].to_vec();
         let LogPage { mut next, mut ended, mut more, horizon, .. } = *found;
         if let Some(last) = records.last().filter(|_| records.len() < rest.len()) {
@@ -220,6 +224,32 @@ mod tests {
         let _one = pages.enter(StreamId(1));
         assert_eq!(all(&pages, store.as_ref(), shard, RecordNo::ZERO).await.len(), 12);
         assert_eq!(pages.kept.lock().pages.len(), 0, "nor for one reader alone");
+    }
+
+    /// As a consumer that rests, and is asked how far it is behind, while others read on.
+    #[tokio::test]
+    async fn what_came_behind_a_kept_page_is_found_from_within_it() {
+        let store = Numbers::Shared.engine(Arc::new(ManualClock::at(EpochMs(1))));
+        let shard = shard(store.as_ref()).await;
+        append(store.as_ref(), 0..2).await;
+        let last = store.read_log(shard, RecordNo::ZERO, 2, usize::MAX).await.unwrap().records[1].number;
+        // What has other numbers than the stream's moves the end of a page above its last record.
+        let key = tailrace_store::keyspace::SettingKey::key("x");
+        for n in 0..5 {
+            let other = Write::Put { key: key.clone(), value: n.to_string().into() };
+            let keys = [key.clone()];
+            commit(store.as_ref(), &[], &keys, |_| Decision::Apply(vec![other.clone()], ())).await.unwrap();
+        }
+        let pages = Arc::new(Pages::default());
+        let _readers = [pages.enter(StreamId(1)), pages.enter(StreamId(1))];
+        let bound = Bound { records: 100, bytes: usize::MAX };
+        let page = pages.read(store.as_ref(), StreamId(1), shard, RecordNo::ZERO, bound).await.unwrap();
+        append(store.as_ref(), 2..4).await;
+        for after in [last.0, last.0 + 1].map(RecordNo).into_iter().filter(|after| *after < page.next) {
+            let found = pages.read(store.as_ref(), StreamId(1), shard, after, bound).await.unwrap();
+            assert_eq!(found.records.len(), 2, "after {after:?}, of a page up to {:?}", page.next);
+        }
+        assert!(last < page.next, "the end of the page is above its last record");
     }
 
     /// As a shard has that shares the room in memory with others that hold all of it.

@@ -23,6 +23,9 @@ const PASSED_OVER: [&str; 4] = ["__pycache__", NODE_MODULES, "target", "venv"];
 /// What a package manager installs.
 const NODE_MODULES: &str = "node_modules";
 
+/// What package managers write into it when they have installed something: functions keep caches beside them, which are no change.
+const INSTALLED: [&str; 4] = [".package-lock.json", ".yarn-integrity", ".yarn-state.yml", ".modules.yaml"];
+
 /// Equal stamps: no source file came, went or was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CodeStamp {
@@ -80,8 +83,10 @@ impl CodeStamp {
                     if !is_passed_over(&path, state_dir) {
                         below.push(path);
                     } else if path.file_name() == Some(OsStr::new(NODE_MODULES)) {
-                        // What is installed changes the directory: the retry that waits for it is due then.
-                        of_level.digest = of_level.digest.wrapping_add(of_file(&path).digest);
+                        // The retry that waits for a package is due when it is installed.
+                        for installed in INSTALLED.map(|name| of_file(&path.join(name))) {
+                            of_level.digest = of_level.digest.wrapping_add(installed.digest);
+                        }
                     }
                 } else if is_code(&path) {
                     of_level = of_level.and(of_file(&path));
@@ -140,6 +145,9 @@ mod tests {
             ("shop/Orders.class", true),
             ("lib/shop.jar", true),
             ("seen.txt", false),
+            ("node_modules/.cache/loader.json", false),
+            ("node_modules/.package-lock.json", true),
+            ("node_modules/left-pad/index.js", false),
             ("package/__pycache__/part.py", false),
             (".git/hook.py", false),
             ("data/functions/tmp/x.py", false),

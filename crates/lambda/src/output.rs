@@ -92,15 +92,24 @@ impl Output {
             let cut = async {
                 match &mut latest {
                     Some(latest) => tokio::select! {
-                        () = latest => {}
-                        () = tokio::time::sleep(limits::FUNCTION_LOG_PARTIAL_WAIT) => {}
+                        () = latest => true,
+                        () = tokio::time::sleep(limits::FUNCTION_LOG_PARTIAL_WAIT) => false,
                     },
                     None => pending().await,
                 }
             };
             tokio::select! {
                 biased;
-                () = cut => self.cut_rest(&mut self.held.lock(), request_id()),
+                is_latest = cut => {
+                    let mut held = self.held.lock();
+                    // Nobody may have looked for a while.
+                    let read = self.take(&mut held, request_id(), |pipe, buffer| pipe.try_read(buffer));
+                    if is_latest || matches!(read, Read::Nothing) {
+                        let whole = whole_characters(&held.pending);
+                        self.cut(&mut held, request_id(), whole);
+                    }
+                    latest = None;
+                }
                 ready = self.pipe.readable() => {
                     let mut held = self.held.lock();
                     match ready {
@@ -193,10 +202,25 @@ impl Output {
 
     /// What has no line end is a line now.
     fn cut_rest(&self, held: &mut Held, request_id: RequestId) {
-        if !held.pending.is_empty() {
-            let rest = held.pending.split();
-            self.enqueue(held, self.stream, request_id, text_of(&rest));
+        let all = held.pending.len();
+        self.cut(held, request_id, all);
+    }
+
+    /// So many bytes of what has no line end are a line now.
+    fn cut(&self, held: &mut Held, request_id: RequestId, count: usize) {
+        if count > 0 {
+            let line = held.pending.split_to(count);
+            self.enqueue(held, self.stream, request_id, text_of(&line));
         }
+    }
+}
+
+/// How many bytes there are before a character that is there in part.
+fn whole_characters(bytes: &[u8]) -> usize {
+    match str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        // What is no text stays none.
+        _ => bytes.len(),
     }
 }
 
@@ -391,6 +415,15 @@ mod tests {
             }
         };
         assert!(shown.starts_with('.'), "{shown}");
+    }
+
+    #[test]
+    fn a_character_is_not_cut() {
+        for (bytes, whole) in
+            [(&b"abc"[..], 3), (b"a\xc3\xa9", 3), (b"a\xc3", 1), (b"a\xe2\x82", 1), (b"\xf0\x9f", 0), (b"a\xffb", 3)]
+        {
+            assert_eq!(whole_characters(bytes), whole, "{bytes:?}");
+        }
     }
 
     /// A process that writes without an end holds nobody up that wants it settled, and costs a bounded piece of memory.

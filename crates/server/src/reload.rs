@@ -68,9 +68,9 @@ impl Server {
         files.await.unwrap_or_default()
     }
 
-    /// The mappings of the template that were not started, since their functions cannot run here: their logical ids.
+    /// The enabled mappings of the template that were not started, since their functions cannot run here: their logical ids.
     pub async fn not_started(&self) -> Vec<String> {
-        self.applied.lock().await.plan.not_run.iter().flat_map(|one| one.mappings.clone()).collect()
+        self.applied.lock().await.plan.not_run.iter().flat_map(|one| one.enabled.clone()).collect()
     }
 
     /// The stacks that were applied together, and what they made; none: it was one template.

@@ -10,6 +10,8 @@ use reqwest::Url;
 
 /// Shorter parts are no secrets, and words.
 const SECRET_CHARS_MIN: usize = 8;
+/// Shorter passwords and keys protect nothing, and hiding them would hide words.
+const WHOLE_CHARS_MIN: usize = 4;
 
 /// Texts that are not to be shown.
 #[derive(Clone)]
@@ -24,7 +26,16 @@ impl fmt::Debug for Hidden {
 impl Hidden {
     /// These texts, but for short ones, in the forms that others write them in.
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Hidden {
-        let long = secrets.into_iter().filter(|secret| secret.len() >= SECRET_CHARS_MIN);
+        Hidden::of(secrets, SECRET_CHARS_MIN)
+    }
+
+    /// Passwords and keys, which are secrets as a whole.
+    pub fn whole(secrets: impl IntoIterator<Item = String>) -> Hidden {
+        Hidden::of(secrets, WHOLE_CHARS_MIN)
+    }
+
+    fn of(secrets: impl IntoIterator<Item = String>, chars_min: usize) -> Hidden {
+        let long = secrets.into_iter().filter(|secret| secret.len() >= chars_min);
         let mut all: Vec<String> = long
             .flat_map(|secret| {
                 let quoted = serde_json::Value::from(&*secret).to_string();

@@ -369,7 +369,9 @@ pub fn shown_config(config: &Value) -> Value {
                     let says_so = ["key", "secret", "password", "token", "header", "auth", "bearer", "credential"]
                         .iter()
                         .any(|word| name.contains(word));
-                    hide(value, is_secret || says_so);
+                    // Where who asks is asked for; no part of what it is asked with.
+                    let is_plain = ["region", "service"].contains(&&*name);
+                    hide(value, !is_plain && (is_secret || says_so));
                 }
             }
             _ => {}

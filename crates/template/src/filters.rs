@@ -122,16 +122,21 @@ fn item_never(image: &str, below: &Value) -> Option<String> {
 /// Why no attribute of this name matches.
 fn attribute_never(name: &str, below: &Value) -> Option<String> {
     let Some(types) = below.as_object() else {
-        let kind = match below.get(0) {
-            Some(Value::Number(_)) => "N",
-            Some(Value::Bool(_)) => "BOOL",
-            _ => "S",
-        };
-        let mut tests = below.clone();
-        if let (Some(tests), "N") = (tests.as_array_mut(), kind) {
-            tests.iter_mut().filter(|test| test.is_number()).for_each(|test| *test = test.to_string().into());
+        const AROUND: &str = "an attribute has its type around its value";
+        let all = below.as_array().map_or(&[][..], Vec::as_slice);
+        if all.iter().any(|test| test.get("numeric").is_some()) {
+            return Some(format!("{AROUND}, and a number is a text there, which numeric never matches"));
         }
-        return Some(format!("an attribute has its type around its value: {}", json!({ name: { kind: tests } })));
+        let but = |test: &Value| {
+            test.get("anything-but").is_some_and(|but| but.is_number() || all_are(but, Value::is_number))
+        };
+        let (kind, tests) = match all.first() {
+            Some(Value::Null) => ("NULL", json!([true])),
+            Some(Value::Bool(_)) => ("BOOL", below.clone()),
+            Some(test) if test.is_number() || but(test) => ("N", texts_of_numbers(below)),
+            _ => ("S", below.clone()),
+        };
+        return Some(format!("{AROUND}: {}", json!({ name: { kind: tests } })));
     };
     needed(types).into_iter().find_map(|(kind, below)| match kind {
         "M" => match below.as_object() {
@@ -142,10 +147,23 @@ fn attribute_never(name: &str, below: &Value) -> Option<String> {
         "L" => below.is_object().then(|| attribute_never(name, below))?,
         "BOOL" | "NULL" => all_are(below, Value::is_string)
             .then(|| format!("the value of {name}.{kind} is no text: true, without quotation marks")),
+        "S" if all_are(below, |test| test.get("numeric").is_some()) => {
+            Some(format!("the value of {name}.S is a text, which numeric never matches"))
+        }
         kind if TYPES.contains(&kind) => all_are(below, |test| test.is_number() || test.is_boolean())
             .then(|| format!("the value of {name}.{kind} is a text, also that of a number: \"5\"")),
         _ => Some(format!("{name} has a type as its member, and not {kind}{}", hint_of_map(kind))),
     })
+}
+
+/// Tests with each number as the text that it is in a record.
+fn texts_of_numbers(tests: &Value) -> Value {
+    match tests {
+        Value::Number(number) => number.to_string().into(),
+        Value::Array(tests) => tests.iter().map(texts_of_numbers).collect(),
+        Value::Object(test) => test.iter().map(|(name, test)| (name.clone(), texts_of_numbers(test))).collect(),
+        other => other.clone(),
+    }
 }
 
 /// What was likely meant by a member of an attribute that is no type.

@@ -185,11 +185,13 @@ pub struct NotRun {
     pub why: String,
     /// The logical ids of its mappings.
     pub mappings: Vec<String>,
+    /// Those of them that are enabled, and would deliver.
+    pub enabled: Vec<String>,
 }
 
 impl std::fmt::Display for NotRun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let NotRun { function, why, mappings } = self;
+        let NotRun { function, why, mappings, .. } = self;
         let (noun, is) = if mappings.len() == 1 { ("mapping", "is") } else { ("mappings", "are") };
         let mappings = mappings.join(", ");
         write!(f, "{why}; the function {function} is left out, and its {noun} {mappings} {is} not started")
@@ -343,9 +345,11 @@ impl Plan {
 
     /// Takes the mappings of functions that cannot run here out of the plan.
     pub(crate) fn leave_out_what_does_not_run(&mut self) {
-        for NotRun { function, mappings, .. } in &mut self.not_run {
-            let left_out = self.mappings.extract_if(.., |mapping| mapping.function == *function);
-            mappings.extend(left_out.map(|mapping| mapping.logical_id));
+        for NotRun { function, mappings, enabled, .. } in &mut self.not_run {
+            for mapping in self.mappings.extract_if(.., |mapping| mapping.function == *function) {
+                enabled.extend(mapping.enabled.then(|| mapping.logical_id.clone()));
+                mappings.push(mapping.logical_id);
+            }
         }
     }
 

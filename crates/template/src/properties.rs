@@ -319,7 +319,8 @@ impl<'a> Properties<'a> {
     }
 
     pub(crate) fn missing(&self, name: &str) -> TemplateError {
-        let slip = nearest_property(name, self.left.iter().map(|(own, _)| own.as_str()));
+        let left = self.left.iter().map(|(own, _)| own.as_str());
+        let slip = nearest_property(name, left.filter(|own| !PROPERTIES_OF_OTHER_MEANING.contains(own)));
         let hint = slip.map(|slip| format!("; is {slip} meant to be it?")).unwrap_or_default();
         TemplateError::at(self.at(name), format!("this property is required{hint}"))
     }
@@ -328,6 +329,9 @@ impl<'a> Properties<'a> {
         TemplateError::at(self.at(name), format!("{wanted} is expected, not {}", value.brief()))
     }
 }
+
+/// What begins as another property does, and is not meant to be that.
+const PROPERTIES_OF_OTHER_MEANING: [&str; 2] = ["CodeSigningConfigArn", "RuntimeManagementConfig"];
 
 impl Resolver<'_> {
     /// Whether a node is left out by `AWS::NoValue`.

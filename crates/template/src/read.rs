@@ -219,7 +219,12 @@ fn add_functions(resolver: &Resolver<'_>, plan: &mut Plan) -> Result<(), Templat
         match (failed, name) {
             (Failed::NotHere(error) | Failed::Wrong(error), None) => resolver.tell(not_registered(error)),
             (Failed::NotHere(error), Some(function)) => {
-                plan.not_run.push(NotRun { function, why: error.to_string(), mappings: Vec::new() });
+                plan.not_run.push(NotRun {
+                    function,
+                    why: error.to_string(),
+                    mappings: Vec::new(),
+                    enabled: Vec::new(),
+                });
             }
             (Failed::Wrong(error), Some(_)) => return Err(error),
         }

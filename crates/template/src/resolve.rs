@@ -332,6 +332,12 @@ impl<'a> Resolver<'a> {
                     Value::List(list) => Value::List(list.into_iter().map(|value| self.element(value)).collect()),
                     value => self.element(value),
                 })),
+                // One with rules of its own is asked for: an output was not made for them.
+                None if kind != "String"
+                    || ["AllowedPattern", "AllowedValues"].iter().any(|rule| declared.get(rule).is_some()) =>
+                {
+                    Err(TemplateError::at(path, self.missing_parameter(name)))
+                }
                 None => match self.output_for(name, path)? {
                     Some(value) => Ok(Some(value)),
                     None => Err(TemplateError::at(path, self.missing_parameter(name))),

@@ -16,10 +16,9 @@ const NAME_BYTES_MAX: usize = 40;
 /// What a request to another service is answered; `None`: it is to none.
 pub fn answer(head: &Parts) -> Option<(u16, ContentType, Bytes)> {
     let service = service(head)?;
-    let variable = service.to_uppercase().replace('-', "_");
+    let variable = variable(service).map_or_else(String::new, |name| format!(" (AWS_ENDPOINT_URL_{name})"));
     let text = format!(
-        "Tailrace has no {service}: AWS_ENDPOINT_URL led this request here. Give its client an endpoint of its own \
-         (AWS_ENDPOINT_URL_{variable})."
+        "Tailrace has no {service}: AWS_ENDPOINT_URL led this request here. Give its client an endpoint of its own{variable}."
     );
     let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Some(if service == "s3" {
@@ -33,6 +32,29 @@ pub fn answer(head: &Parts) -> Option<(u16, ContentType, Bytes)> {
         let body = format!(r#"{{"__type":"UnknownOperationException","message":"{text}"}}"#);
         (400, if content_type.ends_with("1.1") { ContentType::AmzJson11 } else { ContentType::AmzJson10 }, body.into())
     })
+}
+
+/// The end of the variable that says where a service is: made of its id, which is not the name that signatures have of it. `None`: not
+/// known. Source: AWS SDKs and tools reference guide, "Service-specific endpoints".
+fn variable(service: &str) -> Option<&'static str> {
+    const VARIABLES: [(&str, &str); 15] = [
+        ("cognito-idp", "COGNITO_IDENTITY_PROVIDER"),
+        ("email", "SES"),
+        ("es", "OPENSEARCH"),
+        ("events", "EVENTBRIDGE"),
+        ("kinesis", "KINESIS"),
+        ("kms", "KMS"),
+        ("logs", "CLOUDWATCH_LOGS"),
+        ("monitoring", "CLOUDWATCH"),
+        ("s3", "S3"),
+        ("secretsmanager", "SECRETS_MANAGER"),
+        ("sns", "SNS"),
+        ("sqs", "SQS"),
+        ("ssm", "SSM"),
+        ("states", "SFN"),
+        ("sts", "STS"),
+    ];
+    VARIABLES.iter().find(|(name, _)| *name == service).map(|(_, variable)| *variable)
 }
 
 /// The service that a request is signed for, if it is none of ours.
@@ -84,6 +106,8 @@ mod tests {
             assert!(body.starts_with(beginning), "{body}");
             assert!(body.contains(&format!("(AWS_ENDPOINT_URL_{})", service.to_uppercase())), "{body}");
         }
+        assert!(answered(&of("events"), "").unwrap().1.contains("(AWS_ENDPOINT_URL_EVENTBRIDGE)"));
+        assert!(answered(&of("appsync"), "").unwrap().1.contains("an endpoint of its own."));
         for service in ["dynamodb", "lambda", "firehose", "", "<b>", "Sqs"] {
             assert_eq!(answered(&of(service), ""), None, "{service}");
         }

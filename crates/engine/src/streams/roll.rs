@@ -1,8 +1,8 @@
 //! The open shards of a stream are sealed, and their children take what comes: AWS does so every few hours. Here an operator asks
 //! for it, and tests do. Source: docs/spec/streams.md 5.
 
-use tailrace_core::limits::SHARDS_PER_STREAM_MAX;
-use tailrace_core::{ApiError, BucketRange};
+use tailrace_core::limits::{SHARDS_KNOWN_PER_STREAM_MAX, SHARDS_PER_STREAM_MAX};
+use tailrace_core::{ApiError, BucketRange, ErrorCode};
 use tailrace_store::{Decision, ShardInfo, Write, commit};
 
 use crate::db::Db;
@@ -22,10 +22,14 @@ pub enum Children {
 /// [`SHARDS_PER_STREAM_MAX`] open, have one child each, whatever is asked for.
 ///
 /// # Errors
-/// There is no such table, or the store's failure.
+/// There is no such table, the stream has [`SHARDS_KNOWN_PER_STREAM_MAX`] shards or more, or the store's failure.
 pub async fn roll_over(db: &Db, table: &str, children: Children) -> Result<usize, ApiError> {
     let Some(stream) = db.table(table).await?.stream.as_ref().map(|stream| stream.id) else { return Ok(0) };
     let mut open = db.store.shards(stream).await.map_err(|e| store_failure(&e))?;
+    if open.len() >= SHARDS_KNOWN_PER_STREAM_MAX {
+        let text = format!("The stream has {} shards, open and sealed; no more are sealed on request", open.len());
+        return Err(ApiError::new(ErrorCode::LimitExceededException, text));
+    }
     open.retain(|shard| shard.sealed.is_none());
     let is_split = children == Children::Halves && open.len() * 2 <= SHARDS_PER_STREAM_MAX;
     let seal = |shard: &ShardInfo| Write::Seal {

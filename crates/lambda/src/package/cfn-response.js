@@ -20,7 +20,8 @@ exports.send = function send(event, context, responseStatus, responseData, physi
   const client = require(url.protocol === 'http:' ? 'http' : 'https');
   const headers = { 'content-type': '', 'content-length': Buffer.byteLength(body) };
   return new Promise((resolve) => {
-    const end = (...error) => resolve(context.done(...error));
+    // Without it where functions return their results: nodejs24.x and later.
+    const end = (...error) => resolve(context.done ? context.done(...error) : undefined);
     const request = client.request(url, { method: 'PUT', headers }, (response) => {
       console.log('Status code: ' + response.statusCode);
       response.resume();

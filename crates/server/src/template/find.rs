@@ -12,7 +12,7 @@ use super::{StackFile, TemplateFileError, Templates};
 use crate::files;
 
 /// Where a template is looked for in a directory, in this order: what `sam build` made, then what people write, then what
-/// the CDK and Serverless made. A `manifest.json` counts if it is that of a cloud assembly.
+/// the CDK, Serverless, Terraform and Amplify made. A `manifest.json` counts if it is that of a cloud assembly.
 pub(super) const NAMES: [&str; 10] = [
     SAM_BUILT,
     "template.yaml",
@@ -20,10 +20,10 @@ pub(super) const NAMES: [&str; 10] = [
     "template.json",
     assembly::MANIFEST,
     "cdk.out/manifest.json",
-    AMPLIFY,
     SERVERLESS,
     ".serverless/cloudformation-template-update-stack.json",
     TERRAFORM,
+    AMPLIFY,
 ];
 
 /// What Amplify made of a backend of its second generation.
@@ -40,7 +40,7 @@ pub const DATA_DIRECTORY: &str = ".tailrace";
 
 /// Where a template is looked for beside the file that a tool makes one from.
 const BUILT: [&str; 4] =
-    ["cdk.out/manifest.json", AMPLIFY, ".serverless/cloudformation-template-update-stack.json", TERRAFORM];
+    ["cdk.out/manifest.json", ".serverless/cloudformation-template-update-stack.json", TERRAFORM, AMPLIFY];
 
 /// Directories of build tools, which come and go, and the command that makes each: what is to stay lies in the directory
 /// around them.

@@ -235,7 +235,7 @@ fn templates_under_other_names_are_named() {
     std::fs::write(dir.join("node_modules/x/template.yaml"), template).unwrap();
     std::fs::write(dir.join("docker-compose.yml"), "services: {}").unwrap();
     let error = || find(dir, &[]).unwrap_err().to_string();
-    assert!(error().ends_with(", tfplan.json"), "{}", error());
+    assert!(error().ends_with(", tfplan.json, .amplify/artifacts/cdk.out/manifest.json"), "{}", error());
     let deep = dir.join("infra/stacks/orders.yaml");
     std::fs::write(&deep, template).unwrap();
     assert!(error().ends_with(&format!("; did you mean {}?", deep.display())), "{}", error());
@@ -417,7 +417,7 @@ fn a_project_that_is_not_built_yet_is_told_how() {
     for (file, expected) in [
         ("serverless.yml", "; this is a Serverless project: run `serverless package` first"),
         ("cdk.json", "; this is a CDK project: run `cdk synth` first"),
-        ("manifest.json", ", tfplan.json"),
+        ("manifest.json", ", tfplan.json, .amplify/artifacts/cdk.out/manifest.json"),
         (
             "amplify/backend.ts",
             "; this is an Amplify project: `npx ampx sandbox` makes .amplify/artifacts/cdk.out, which is read here (and deploys to AWS)",

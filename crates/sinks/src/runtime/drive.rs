@@ -2,6 +2,7 @@
 //! be one, finishes what an earlier configuration had planned, and then lets the consumer run.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -71,17 +72,28 @@ pub(super) async fn start(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<
     start_swap(inner, entry, running).await;
 }
 
-/// Runs one table of a generation that does not run.
-pub(super) async fn start_only(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, table: &'static str) {
+/// Runs one table of a generation that does not run. False: it runs, or the server stops.
+pub(super) async fn start_only(
+    inner: &Arc<Inner>,
+    entry: &Arc<Entry>,
+    running: &Arc<Running>,
+    table: &'static str,
+) -> bool {
     let mut tasks = running.tasks.lock().await;
     if tasks.is_some() {
-        return;
+        return false;
     }
     running.stop.send_replace(false);
-    let (inner, entry, running) = (inner.clone(), entry.clone(), running.clone());
+    // Whoever shuts down says so first, and then stops what runs: one of the two is seen.
+    if inner.is_closing.load(SeqCst) {
+        running.stop.send_replace(true);
+        return false;
+    }
+    let (inner, entry, this) = (inner.clone(), entry.clone(), running.clone());
     let mut set = tokio::task::JoinSet::new();
-    set.spawn(async move { drive(&inner, &entry, &running, table).await });
+    set.spawn(async move { drive(&inner, &entry, &this, table).await });
     *tasks = Some(set);
+    true
 }
 
 /// Tells the target to show this generation, if that is still to be done.

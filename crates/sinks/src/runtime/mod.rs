@@ -18,6 +18,8 @@ pub(crate) use drive::key_attribute;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -173,6 +175,8 @@ struct Inner {
     observe: Observe,
     rng: Arc<dyn Rng>,
     entries: Mutex<BTreeMap<String, Arc<Entry>>>,
+    /// The server stops: nothing is begun any more but by who asks for it.
+    is_closing: AtomicBool,
 }
 
 impl Inner {
@@ -240,7 +244,15 @@ impl Sinks {
             build.build(&spec, 1)?;
         }
         let context = Context::new(Arc::clone(db.store()), clock, timer, rng.clone(), room);
-        let inner = Inner { db, context: Arc::new(context), build, observe, rng, entries: Mutex::default() };
+        let inner = Inner {
+            db,
+            context: Arc::new(context),
+            build,
+            observe,
+            rng,
+            entries: Mutex::default(),
+            is_closing: AtomicBool::new(false),
+        };
         let sinks = Sinks { inner: Arc::new(inner) };
         let mut known: BTreeMap<String, Stored> = BTreeMap::new();
         for stored in row::all(sinks.inner.store()).await? {
@@ -327,11 +339,11 @@ impl Sinks {
             self.start_entry(&entry).await;
         }
         // A trail that was taken out of the configuration has that as its last entry.
-        for entry in self.all().into_iter().filter(|entry| !entry.configured && !entry.row().paused) {
+        let is_to_end = |entry: &Arc<Entry>| !entry.configured && !entry.row().paused && !entry.row().ended;
+        for entry in self.all().into_iter().filter(is_to_end) {
             let sinks = self.clone();
             tokio::spawn(async move {
-                let _changing = entry.changing.lock().await;
-                if let Err(error) = sinks.bring_last_entries(&entry).await {
+                if let Err(error) = sinks.end_trail(&entry).await {
                     tracing::warn!(sink = entry.name, %error, "the trail does not have its last entries");
                 }
             });
@@ -364,6 +376,7 @@ impl Sinks {
 
     /// Stops all sinks: hands out nothing more, waits for what is under way and for its checkpoints. The rows stay.
     pub async fn shutdown(&self) {
+        self.inner.is_closing.store(true, SeqCst);
         let entries = self.all();
         for generation in entries.iter().flat_map(|entry| entry.running.lock().clone()) {
             drive::begin_to_stop(&generation);

@@ -97,11 +97,15 @@ pub struct Changed {
 
 /// The row with the configuration of this start.
 pub(super) async fn reconfigure(inner: &Inner, stored: Stored, config: &Value) -> Result<Option<Stored>, OpenError> {
+    let mut row = stored.row.clone();
+    row.ended = false;
     let wanted = stored.row.building.as_ref().unwrap_or(&stored.row.live);
     if wanted.config == *config {
-        return Ok(Some(stored));
+        return match stored.row.ended {
+            true => Ok(row::put(inner.store(), Some(&stored), row, &[]).await?),
+            false => Ok(Some(stored)),
+        };
     }
-    let mut row = stored.row.clone();
     let resource = format!("sink/{}", row.name);
     let [before, after] = [&wanted.config, config].map(|config| shown_config(config).to_string());
     let (before, after) = (Some(before.as_bytes()), Some(after.as_bytes()));
@@ -435,31 +439,40 @@ impl Sinks {
         let noted = inner.db.note_action(&action, &Caller::default()).await;
         noted.map_err(|error| SinkChangeError::Refused(error.to_string()))?;
         match change {
-            Change::Pause | Change::Remove if is_to_run(entry) => self.wait_for_last_entries(entry).await?,
+            Change::Pause | Change::Remove if is_to_run(entry) => drop(self.wait_for_last_entries(entry).await?),
             // Nobody has told it of this yet.
-            Change::Remove => self.bring_last_entries(entry).await?,
+            Change::Remove => drop(self.bring_last_entries(entry).await?),
             _ => {}
         }
         Ok(())
     }
 
-    /// Lets an audit trail that does not run have what the control stream says up to now: that it stops, as a rule. Not for long.
-    pub(super) async fn bring_last_entries(&self, entry: &Arc<Entry>) -> Result<(), StoreError> {
-        let Some(running) = entry.running.lock().first().cloned() else { return Ok(()) };
-        if running.spec.kind != Kind::Audit {
-            return Ok(());
+    /// Lets an audit trail that does not run have what the control stream says up to now: that it stops, as a rule. Not for long. Whether
+    /// it has all of it.
+    pub(super) async fn bring_last_entries(&self, entry: &Arc<Entry>) -> Result<bool, StoreError> {
+        let Some(running) = entry.running.lock().first().cloned() else { return Ok(false) };
+        if running.spec.kind != Kind::Audit || !drive::start_only(&self.inner, entry, &running, control::TABLE).await {
+            return Ok(false);
         }
-        drive::start_only(&self.inner, entry, &running, control::TABLE).await;
         let brought = self.wait_for_last_entries(entry).await;
         drive::stop(&running).await;
         brought
     }
 
-    /// Waits until an audit trail that runs has all of the control stream, or for as long as that may take.
-    async fn wait_for_last_entries(&self, entry: &Entry) -> Result<(), StoreError> {
-        let Some(running) = entry.running.lock().first().cloned() else { return Ok(()) };
+    /// The last entries of a trail that was taken out of the configuration, once.
+    pub(super) async fn end_trail(&self, entry: &Arc<Entry>) -> Result<(), StoreError> {
+        let _changing = entry.changing.lock().await;
+        if !entry.row().ended && self.bring_last_entries(entry).await? {
+            entry.change(self.inner.store(), &[], |row| row.ended = true).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until an audit trail that runs has all of the control stream, or for as long as that may take: whether it has.
+    async fn wait_for_last_entries(&self, entry: &Entry) -> Result<bool, StoreError> {
+        let Some(running) = entry.running.lock().first().cloned() else { return Ok(false) };
         if !running.spec.sources().iter().any(|table| table == control::TABLE) {
-            return Ok(());
+            return Ok(false);
         }
         let context = &self.inner.context;
         let until = context.clock.monotonic().plus(LAST_ENTRIES);
@@ -470,12 +483,12 @@ impl Sinks {
             if let Some(control) = control
                 && control.is_drained().await?
             {
-                return Ok(());
+                return Ok(true);
             }
             tokio::select! {
                 _ = changes.changed() => {}
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
-                () = context.timer.sleep_until(until) => return Ok(()),
+                _ = stop.wait_for(|stop| *stop) => return Ok(false),
+                () = context.timer.sleep_until(until) => return Ok(false),
             }
         }
     }

@@ -37,6 +37,9 @@ pub struct SinkRow {
     /// It is no more; the row keeps its versions from being given again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
+    /// It is an audit trail that was taken out of the configuration, and has that as its last entry.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
 }
 
 /// A configuration with what it has done.
@@ -215,6 +218,7 @@ impl SinkRow {
             dropping: Vec::new(),
             modified_ms,
             removed: false,
+            ended: false,
         }
     }
 

@@ -180,7 +180,7 @@ impl Config {
     pub(super) fn hidden(&self, password: Option<&[u8]>) -> Hidden {
         let password = password.map(|password| String::from_utf8_lossy(password).into_owned());
         let keys = self.staging.iter().flat_map(|staging| [&staging.secret_access_key, &staging.session_token]);
-        Hidden::new(password.into_iter().chain(keys.flatten().map(|key| key.expose().to_owned())))
+        Hidden::whole(password.into_iter().chain(keys.flatten().map(|key| key.expose().to_owned())))
     }
 
     /// Looks at everything that can be looked at without the database and the source.

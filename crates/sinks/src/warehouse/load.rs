@@ -306,7 +306,7 @@ impl Loader {
         let beginning = super::dialect(Engine::Redshift).session(&limits);
         let keys = [&config.secret_access_key, &config.session_token];
         let hidden = std::iter::once(&login.password).chain(keys.into_iter().flatten());
-        let hidden = Hidden::new(hidden.map(|secret| secret.expose().to_owned()));
+        let hidden = Hidden::whole(hidden.map(|secret| secret.expose().to_owned()));
         let server = Server::new(settings, tls, limits, beginning, host, hidden);
         Loader::with(Arc::new(server), limits, config)
     }

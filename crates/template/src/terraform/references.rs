@@ -11,8 +11,8 @@ const DEPTH_MAX: usize = 32;
 /// What references begin with that a plan does not resolve.
 const UNTOLD: [&str; 2] = ["local.", "data."];
 
-/// What names of locals begin with that say whether something is made, as those of the modules of terraform-aws-modules do: no value of
-/// a resource is in one.
+/// The names of locals that say whether something is made, as those of the modules of terraform-aws-modules do: no value of a resource is
+/// in one.
 const SWITCHES: [&str; 2] = ["local.create", "local.enabled"];
 
 /// The configuration of a plan; a state has none.
@@ -199,9 +199,8 @@ fn follow_each(scope: &Scope<'_, '_>, one: One<'_, '_>, found: &mut Vec<Referred
     let mut all = Vec::new();
     gather(scope, None, expression, &mut all, depth);
     let is_vague = expression.get("references").is_some_and(|references| {
-        let begins = |name: &str, kinds: &[&str]| kinds.iter().any(|kind| name.starts_with(kind));
-        let is_untold =
-            |name: &Node| matches!(name, Node::Text(name) if begins(name, &UNTOLD) && !begins(name, &SWITCHES));
+        let is_told = |name: &str| SWITCHES.contains(&name) || !UNTOLD.iter().any(|kind| name.starts_with(kind));
+        let is_untold = |name: &Node| matches!(name, Node::Text(name) if !is_told(name));
         references.one_or_many().iter().any(is_untold)
     });
     // A module that makes one of two resources refers to both.
@@ -214,7 +213,10 @@ fn follow_each(scope: &Scope<'_, '_>, one: One<'_, '_>, found: &mut Vec<Referred
     all.retain(is_there);
     for mut referred in all.clone() {
         let is_another = |other: &&Referred| {
-            other.kind == referred.kind && without_key(&other.address) != without_key(&referred.address)
+            let is_one = without_key(&other.address) == without_key(&referred.address);
+            // Of several that one configuration makes, each key is one of its own.
+            let have_keys = [&other.address, &referred.address].into_iter().all(|all| without_key(all) != all.as_str());
+            other.kind == referred.kind && other.address != referred.address && (!is_one || have_keys)
         };
         if !all.iter().any(|other| is_another(&other)) {
             referred.each.get_or_insert_with(|| key.to_owned());

@@ -44,6 +44,19 @@ fn a_filter_that_no_attribute_matches_is_told() {
     for (tests, why) in [
         (r#"{"status": ["x"]}"#, r#"an attribute has its type around its value: {"status":{"S":["x"]}}"#),
         (r#"{"n": [5]}"#, r#"an attribute has its type around its value: {"n":{"N":["5"]}}"#),
+        (r#"{"gone": [null]}"#, r#"an attribute has its type around its value: {"gone":{"NULL":[true]}}"#),
+        (
+            r#"{"n": [{"anything-but": 5}]}"#,
+            r#"an attribute has its type around its value: {"n":{"N":[{"anything-but":"5"}]}}"#,
+        ),
+        (
+            r#"{"price": [{"numeric": [">", 100]}]}"#,
+            "an attribute has its type around its value, and a number is a text there, which numeric never matches",
+        ),
+        (
+            r#"{"price": {"S": [{"numeric": [">", 100]}]}}"#,
+            "the value of price.S is a text, which numeric never matches",
+        ),
         (r#"{"on": [true]}"#, r#"an attribute has its type around its value: {"on":{"BOOL":[true]}}"#),
         (r#"{"a": {"s": ["x"]}}"#, "a has a type as its member, and not s; did you mean S?"),
         (

@@ -380,3 +380,42 @@ fn a_mapping_of_the_modules_has_the_stream_of_its_own_table() {
     let sources: Vec<&Source> = plan.mappings.iter().map(|mapping| &mapping.source).collect();
     assert_eq!(sources, [&Source::StreamOf("module_orders_aws_dynamodb_table_this_0".into())], "{:#?}", plan.skipped);
 }
+
+/// Which of two tables a key has, a plan does not say; nor what is in a local that is the user's own.
+#[test]
+fn a_mapping_that_may_have_the_stream_of_another_table_is_left_out() {
+    let table = |key: &str| {
+        let mut values = table_values();
+        values["name"] = format!("orders-{key}").into();
+        resource(&format!("aws_dynamodb_table.t[\"{key}\"]"), values)
+    };
+    let of_table =
+        |key: &str| [format!("aws_dynamodb_table.t[\"{key}\"].stream_arn"), format!("aws_dynamodb_table.t[\"{key}\"]")];
+    let mapping = |key: &str| resource(&format!("aws_lambda_event_source_mapping.m[\"{key}\"]"), mapping_values());
+    for (references, tables) in [
+        ([of_table("a"), of_table("b")].concat(), &["a", "b"][..]),
+        ([vec!["local.enabled_streams".to_owned()], of_table("a").to_vec()].concat(), &["a"]),
+    ] {
+        let mut resources: Vec<serde_json::Value> = tables.iter().map(|key| table(key)).collect();
+        resources.extend([resource("aws_lambda_function.f", function_values()), mapping("x"), mapping("y")]);
+        let plan = plan_of(&json!({
+            "terraform_version": "1.9.0",
+            "planned_values": {"root_module": {"resources": resources}},
+            "configuration": {"root_module": {"resources": [{
+                "address": "aws_lambda_event_source_mapping.m",
+                "expressions": {
+                    "event_source_arn": {"references": ["each.value"]},
+                    "function_name": {"references": ["aws_lambda_function.f.arn", "aws_lambda_function.f"]},
+                },
+                "for_each_expression": {"references": references},
+            }]}},
+        }));
+        assert!(plan.mappings.is_empty(), "{references:?}: {:#?}", plan.mappings);
+        assert_eq!(
+            plan.skipped.iter().filter(|line| line.contains("aws_lambda_event_source_mapping.m")).count(),
+            2,
+            "{:#?}",
+            plan.skipped
+        );
+    }
+}

@@ -121,7 +121,7 @@ async fn a_password_that_the_server_repeats_is_not_shown() {
         let length = stream.read(&mut answer).unwrap();
         refuse(&mut stream, &format!("password \"{}\" is wrong", str::from_utf8(&answer[5..length - 1]).unwrap()));
     });
-    let to = format!("postgres://u:s3cr3t%2Fpassword@127.0.0.1:{port}/d?sslmode=disable");
+    let to = format!("postgres://u:hunt%2Fr2@127.0.0.1:{port}/d?sslmode=disable");
     let sink = Warehouse::new("wh", serde_json::from_value(json!({"to": to})).unwrap(), None).unwrap();
     let error = sink.prepare(source("2026-01-01T00:00:00.000")).await.unwrap_err().0;
     server.join().unwrap();
