@@ -281,7 +281,8 @@ def test_states_show_while_a_batch_is_under_way_and_others_wait(server, client, 
     wait_until(lambda: client.get_event_source_mapping(UUID=made)["LastProcessingResult"] == "OK", "the batch")
     deleted = client.delete_event_source_mapping(UUID=made)
     assert (deleted["ResponseMetadata"]["HTTPStatusCode"], deleted["State"], deleted["UUID"]) == (202, "Deleting", made)
-    assert (deleted["FunctionArn"], deleted["LastProcessingResult"]) == (f"{FUNCTION_ARN}:seen", "OK")
+    # It may have looked again since.
+    assert deleted["FunctionArn"] == f"{FUNCTION_ARN}:seen" and deleted["LastProcessingResult"] in ("OK", "No records processed")
     wait_until(lambda: is_gone(client, made), "the end of the deletion")
 
 

@@ -308,7 +308,10 @@ impl Client {
         // The HTTP library's own answers, and the interim one, carry nothing.
         if !([100, 431].contains(&reply.status) || reply.status == 400 && reply.body.is_empty()) {
             let id = reply.header("x-amzn-requestid").expect("every answer has a request id");
-            assert!(id.len() == 52 && id.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()), "{id}");
+            // Of the REST APIs they are UUIDs.
+            let is_uuid = id.len() == 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+            let is_name = id.len() == 52 && id.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+            assert!(is_uuid || is_name, "{id}");
             assert_eq!(reply.header("x-amz-crc32"), Some(crc32fast::hash(&reply.body).to_string().as_str()));
         }
         Some(reply)
