@@ -198,8 +198,8 @@ def test_what_is_not_loaded_is_in_a_manifest_of_errors(server, cluster):
     client.create_delivery_stream(DeliveryStreamName="s", RedshiftDestinationConfiguration=config(retry=1))
     put(client, "1|x")
     wait_until(lambda: drained(server), "the end of the tries")
-    # At once, behind a second: the last one is when the time is over.
-    assert len(cluster.statements) == 2 and len(set(cluster.statements)) == 1
+    # At once, perhaps between, and when the time is over.
+    assert len(cluster.statements) >= 2 and len(set(cluster.statements)) == 1
     assert "Load into table 'clicks' failed" in server.output()
     errors = {key: json.loads(body) for key, body in objects(server).items() if "/errors/" in key}
     [(key, manifest)] = errors.items()
