@@ -288,6 +288,35 @@ class Ordeal:
         return self.server
 
 
+def put_amid_kills(start, server, name, text, targets, seed=SEED):
+    """The story of a delivery stream, into which clients put records while the server is killed: `text(number)` is each. Each of `targets`, which have `stop` and `start`, is down for one of the lives. Answers the server, the numbers that were acknowledged, in order,
+    and those that may have been put or not."""
+    dice = random.Random(seed)
+    downs = dict(zip(dice.sample(range(KILLS), min(KILLS, len(targets))), targets))
+    client, acknowledged, in_doubt, number = server.client("firehose"), [], set(), 0
+    for kill in range(KILLS):
+        timer = threading.Timer(dice.uniform(0.3, 1.0), server.kill)
+        timer.start()
+        if kill in downs:
+            downs[kill].stop()
+        with contextlib.suppress(botocore.exceptions.BotoCoreError):
+            while True:
+                numbers = [number + n for n in range(dice.randint(1, 30))]
+                number += len(numbers)
+                in_doubt |= set(numbers)
+                answer = client.put_record_batch(DeliveryStreamName=name, Records=[{"Data": text(number)} for number in numbers])
+                assert answer["FailedPutCount"] == 0
+                in_doubt -= set(numbers)
+                acknowledged += numbers
+        timer.join()
+        server = start(data_dir=server.data_dir)
+        client = server.client("firehose")
+        if kill in downs:
+            downs[kill].start()
+    assert number > 100
+    return server, acknowledged, in_doubt
+
+
 def assert_each_once_in_order(told, records):
     """`told`: (id, key, sequence number) as they came. Who passes over known ids sees every record once, a key's in order."""
     seen, by_key = set(), collections.defaultdict(list)

@@ -10,16 +10,17 @@ import json
 import random
 import subprocess
 import threading
+import types
 
 import botocore.exceptions
 import pytest
 
 from conftest import BINARY, refused, wait_until
+from ordeal import OUTAGES, Line, put_amid_kills
 
 ROLE = "arn:aws:iam::000000000000:role/delivery"
 DESTINATION = "destinationId-000000000001"
 KEY = 'hunter2 "quoted"'
-KILLS = 10
 
 
 class Endpoint:
@@ -222,27 +223,21 @@ def test_a_crash_between_a_request_and_its_checkpoint_sends_the_same_again(start
     assert len(endpoint.seen()) == 3
 
 
-def test_kills_and_failures_leave_each_acknowledged_record_once(start, endpoint):
-    server = start()
+def test_kills_outages_and_failures_leave_each_acknowledged_record_once(start, endpoint):
+    """Spec: sinks.md 2.7, 9: over a line that breaks to an endpoint that refuses one request in ten and cannot be reached three times."""
+    server, line = start(), Line(endpoint.server.server_port)
+    reached = types.SimpleNamespace(url=f"http://{line.address}")
+    server.client("firehose").create_delivery_stream(DeliveryStreamName="s", HttpEndpointDestinationConfiguration=config(reached, retry=7200))
+    chance, lock = random.Random(20261130), threading.Lock()
+
+    def answer(_):
+        with lock:
+            return 200 if chance.random() < 0.9 else 503, {"timestamp": 1}
+
+    endpoint.answer = answer
+    server, numbers, in_doubt = put_amid_kills(start, server, "s", lambda number: f"n{number}", [line] * OUTAGES)
+    acknowledged, in_doubt = [f"n{number}" for number in numbers], {f"n{number}" for number in in_doubt}
     client = server.client("firehose")
-    client.create_delivery_stream(DeliveryStreamName="s", HttpEndpointDestinationConfiguration=config(endpoint))
-    chance = random.Random(20261130)
-    endpoint.answer = lambda request: (200 if chance.random() < 0.9 else 503, {"timestamp": 1})
-    acknowledged, in_doubt, number = [], set(), 0
-    for _ in range(KILLS):
-        timer = threading.Timer(chance.uniform(0.3, 1.0), server.kill)
-        timer.start()
-        with contextlib.suppress(botocore.exceptions.BotoCoreError):
-            while True:
-                texts = [f"n{number + n}" for n in range(chance.randint(1, 30))]
-                number += len(texts)
-                in_doubt |= set(texts)
-                client.put_record_batch(DeliveryStreamName="s", Records=[{"Data": text} for text in texts])
-                in_doubt -= set(texts)
-                acknowledged += texts
-        timer.join()
-        server = start(data_dir=server.data_dir)
-        client = server.client("firehose")
     endpoint.answer = lambda request: (200, {"timestamp": 1})
     client.put_record(DeliveryStreamName="s", Record={"Data": b"end"})
     wait_until(lambda: "end" in endpoint.records(), "the last record", 60)
@@ -250,7 +245,7 @@ def test_kills_and_failures_leave_each_acknowledged_record_once(start, endpoint)
     assert len(records) == len(set(records)), "a record is in requests of two ids"
     assert set(acknowledged) <= set(records) <= set(acknowledged) | in_doubt
     assert [record for record in records if record in set(acknowledged)] == acknowledged, "they are in order"
-    assert number > 100 and objects(server) == {}
+    assert objects(server) == {} and line.broken > 0
 
 
 TEMPLATE = """

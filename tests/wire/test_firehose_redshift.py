@@ -3,6 +3,7 @@ Rows: docs/spec/sinks.md 2.9; docs/sinks.md, To Redshift.
 """
 
 import contextlib
+import functools
 import json
 import re
 import socketserver
@@ -13,6 +14,7 @@ import threading
 import pytest
 
 from conftest import BINARY, refused, wait_until
+from ordeal import OUTAGES, Line, put_amid_kills
 
 ROLE = "arn:aws:iam::000000000000:role/delivery"
 DESTINATION = "destinationId-000000000001"
@@ -228,6 +230,27 @@ def test_a_server_that_is_killed_loads_what_waits(start, server, cluster):
     assert cluster.rows == ["1|x"]
     manifests = {COPY.fullmatch(statement)[3] for statement in cluster.statements}
     assert len(manifests) == 1, "the same flush"
+
+
+def test_kills_and_outages_load_each_acknowledged_record(start, cluster, tmp_path):
+    """Spec: sinks.md 2.9, 9: at least once, and nothing else, over a line that breaks to a cluster that cannot be reached three times."""
+    line, configuration = Line(cluster.port), tmp_path / "tailrace.yaml"
+    said = {"logs.eu.redshift.amazonaws.com": {"at": line.address, "sslmode": "disable"}}
+    configuration.write_text(json.dumps({"firehose": {"redshift": said}}))
+    begin = functools.partial(start, "--config", str(configuration))
+    server = begin()
+    cluster.root = server.data_dir / "buckets"
+    client = server.client("firehose")
+    client.create_delivery_stream(DeliveryStreamName="s", RedshiftDestinationConfiguration=config(retry=7200))
+    server, numbers, in_doubt = put_amid_kills(begin, server, "s", lambda number: f"{number}|x\n", [line] * OUTAGES)
+    put(server.client("firehose"), "-1|x")
+    wait_until(lambda: drained(server), "the last record")
+    loaded = [int(row.removesuffix("|x")) for row in cluster.rows]
+    assert set(numbers) | {-1} <= set(loaded) <= set(numbers) | in_doubt | {-1}
+    # What comes again is what a COPY had whose answer was lost: who keeps the first of each has them in order.
+    first = [number for number in dict.fromkeys(loaded) if number in set(numbers)]
+    assert first == numbers
+    assert not [key for key in objects(server) if "/errors/" in key] and line.broken > 0
 
 
 def test_what_a_stream_cannot_be_is_told(server):

@@ -7,20 +7,18 @@ TAILRACE_KILLS sets how often the server is killed, TAILRACE_SEED the writes' se
 import collections
 import json
 import os
-import random
 import sys
 
 import pytest
 
 from conftest import REPOSITORY, free_port, make_table, refused, wait_until
-from test_sink_kinesis import CAUGHT_UP_SECONDS_MAX, write_some
+from ordeal import CAUGHT_UP_SECONDS_MAX, SHARDS, Line, Ordeal, beginning
 from test_sinks import history
 
 sys.path.insert(0, str(REPOSITORY / "tests/services"))
 
 import kinesis as services  # noqa: E402
 
-KILLS = int(os.environ.get("TAILRACE_KILLS", "10"))
 SEED = int(os.environ.get("TAILRACE_SEED", "1"))
 ARN = "arn:aws:kinesis:us-east-1:000000000000:stream/changes"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
@@ -106,45 +104,50 @@ def test_a_destination_is_switched_on_changed_and_off(start):
         assert not stream.wrong
 
 
-def test_every_change_is_told_while_the_server_is_killed_and_the_stream_fails(start):
-    """Spec: sinks.md 5 and 9: at least once, an item's changes in order; what a crash cuts off goes on."""
-    chance = random.Random(SEED)
-    with services.data_stream("changes", seed=SEED, failures=3) as stream:
-        arguments, port = ["--kinesis-endpoint", stream.url], free_port()
-        server = start(*arguments, port=port, env=CREDENTIALS)
-        client = server.client()
-        make_table(client, "Orders", stream="NEW_AND_OLD_IMAGES")
-        # The kill may come before it is ACTIVE.
-        client.enable_kinesis_streaming_destination(**CHANGES)
-        for _ in range(KILLS):
-            write_some(server.client(), chance, 60)
-            server.kill()
-            server = start(*arguments, port=port, env=CREDENTIALS)
-        write_some(server.client(), chance, 20)
-        stream.failures = 0
-        records = history(server, "Orders").values()
-        assert len(records) > 20
+def test_every_change_is_told_while_the_server_is_killed_and_the_stream_fails(tmp_path):
+    """Spec: sinks.md 5 and 9: at least once, an item's changes in order; what a crash cuts off goes on. The shards that are sealed are the
+    table's own: those of a destination are its own as long as it is on."""
+    with services.data_stream("changes", seed=SEED, failures=1) as stream:
+        line = Line(stream.server.server_port)
 
-        def by_item(all_of_them):
-            items = collections.defaultdict(list)
-            for record in all_of_them:
-                change = record["dynamodb"]
-                told = [record["eventName"], change.get("OldImage"), change.get("NewImage")]
-                items[json.dumps(change["Keys"])].append(told)
-            return items
+        def make(client, table):
+            make_table(client, table, stream="NEW_AND_OLD_IMAGES")
+            # The first kill may come before it is ACTIVE.
+            client.enable_kinesis_streaming_destination(**CHANGES)
 
-        ordered = sorted(records, key=lambda record: int(record["dynamodb"]["SequenceNumber"]))
-        expected = by_item(ordered)
+        begin = beginning(tmp_path, ["--kinesis-endpoint", f"http://{line.address}", "--shards", str(SHARDS)], env=CREDENTIALS)
+        with Ordeal(begin, line, make=make) as story:
+            server = story.run()
+            stream.failures = 0
+            assert_is_told(server, stream)
+        assert line.broken > 0, "the line did not break"
 
-        def found():
-            seen = {}
-            for _, record in stream.records():
-                seen.setdefault(record["eventID"], record)
-            return by_item(seen.values())
 
-        wait_until(lambda: found() == expected, "every change", CAUGHT_UP_SECONDS_MAX)
-        assert is_told(server.client(), "ACTIVE")()
-        assert all(len(set(keys)) == len(keys) for keys in stream.requests) and not stream.wrong
+def assert_is_told(server, stream):
+    """The data stream comes to have what the table's own stream has."""
+    records = history(server, "Orders").values()
+    assert len(records) > 20
+
+    def by_item(all_of_them):
+        items = collections.defaultdict(list)
+        for record in all_of_them:
+            change = record["dynamodb"]
+            told = [record["eventName"], change.get("OldImage"), change.get("NewImage")]
+            items[json.dumps(change["Keys"])].append(told)
+        return items
+
+    ordered = sorted(records, key=lambda record: int(record["dynamodb"]["SequenceNumber"]))
+    expected = by_item(ordered)
+
+    def found():
+        seen = {}
+        for _, record in stream.records():
+            seen.setdefault(record["eventID"], record)
+        return by_item(seen.values())
+
+    wait_until(lambda: found() == expected, "every change", CAUGHT_UP_SECONDS_MAX)
+    assert is_told(server.client(), "ACTIVE")()
+    assert all(len(set(keys)) == len(keys) for keys in stream.requests) and not stream.wrong
 
 
 def test_a_server_without_an_endpoint_keeps_what_a_later_one_delivers(start, tmp_path):
