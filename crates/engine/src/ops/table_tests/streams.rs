@@ -317,3 +317,27 @@ async fn open_shards_are_rolled_over_and_split() {
     assert_eq!(roll_over(&bench.db, "plain", Children::One).await, Ok(0));
     assert!(roll_over(&bench.db, "none", Children::One).await.is_err());
 }
+
+/// Who asks while somebody else's roll-over is not seen yet is told what its own one has sealed: the children.
+#[tokio::test]
+async fn roll_overs_at_once_count_what_each_has_sealed() {
+    use tailrace_store::MemoryEngine;
+
+    use crate::streams::roll::{Children, roll_over};
+    let bench = Bench::new().await;
+    let arn = bench.create("users", Some("NEW_IMAGE")).await["LatestStreamArn"].as_str().unwrap().to_owned();
+    bench.store.hold_syncs(true);
+    let roll = |children| roll_over(&bench.db, "users", children);
+    let lift = async {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        bench.store.hold_syncs(false);
+    };
+    let (one, other, ()) = tokio::join!(roll(Children::One), roll(Children::Halves), lift);
+    let description = bench.ok("DescribeStream", json!({"StreamArn": arn})).await["StreamDescription"].clone();
+    let described = description["Shards"].as_array().unwrap();
+    let is_sealed = |shard: &&Value| !shard["SequenceNumberRange"]["EndingSequenceNumber"].is_null();
+    assert_eq!(described.iter().filter(is_sealed).count(), one.unwrap() + other.unwrap());
+    assert_eq!(described.len(), 4 + 4 + 8);
+}
