@@ -27,10 +27,10 @@ use tailrace_delivery::{
     add_needed,
 };
 use tailrace_engine::streams::descriptor::Stream;
+use tailrace_engine::streams::hidden;
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_engine::{Db, Destination, DestinationStatus, Pins, TimePrecision, ViewType};
 use tailrace_store::StoreError;
-use tailrace_store::keyspace::TableSettingsKey;
 use tokio::sync::watch;
 
 use crate::runtime::key_attribute;
@@ -235,12 +235,15 @@ impl Inner {
         settled.into_iter().find(Result::is_err).unwrap_or(Ok(()))
     }
 
-    /// Removes what is kept for streams that no destination has. Safe to repeat.
+    /// Removes what is kept for streams that no destination has; their descriptors stay until then, so that a crash in between is repeated. What a
+    /// server that knows nothing of this claimed in between goes behind it: from then on nobody can claim any more. Safe to repeat.
     async fn remove_orphans(&self) -> Result<(), LookError> {
         for (stream, consumer) in self.db.orphaned_captures().await? {
             self.stop(stream).await;
-            Consumer::delete_rows(&self.context, consumer_id(&consumer)?).await?;
+            let consumer = consumer_id(&consumer)?;
+            Consumer::delete_rows(&self.context, consumer).await?;
             self.db.drop_capture(stream).await?;
+            Consumer::delete_rows(&self.context, consumer).await?;
         }
         Ok(())
     }
@@ -311,7 +314,8 @@ impl Inner {
         let notices = Arc::clone(&self.notices);
         let definition = Definition {
             id: consumer_id(&one.consumer)?,
-            row: TableSettingsKey { table: one.table_id }.encode(),
+            // It goes with the stream: nobody claims a shard of it behind that.
+            row: hidden::descriptor_key(one.stream),
             source: Source { stream: one.stream, partition_key: one.key.hash.name.clone() },
             target: Arc::new(Door { name: told, sink, source: Arc::new(source), notices }),
             observer: Arc::new(Events { inner, name, told: Mutex::default() }),
@@ -458,3 +462,6 @@ impl Observer for Events {
         inner.notice(&self.name, &text);
     }
 }
+
+#[cfg(test)]
+mod tests;
