@@ -92,6 +92,8 @@ struct Inner {
     records: RecordWriter,
     records_of_items: RecordWriter,
     streams: Arc<dyn PutRecords>,
+    /// [`BYTES_MAX`].
+    record_bytes_max: usize,
 }
 
 /// What is made of a flush.
@@ -114,6 +116,7 @@ impl DeliveryStreamSink {
             records_of_items: records.of_items(),
             records,
             streams,
+            record_bytes_max: BYTES_MAX,
         })))
     }
 }
@@ -172,8 +175,8 @@ impl Inner {
         let mut made = Made::default();
         for (index, record) in flush.records.iter().enumerate() {
             match of(record)? {
-                out if out.len() > BYTES_MAX => {
-                    let error = format!("a record of {} bytes; {BYTES_MAX} are the most", out.len());
+                out if out.len() > self.record_bytes_max => {
+                    let error = format!("a record of {} bytes; {} are the most", out.len(), self.record_bytes_max);
                     made.rejected.push(Rejected { index, error });
                 }
                 out => made.records.push(out),
@@ -191,7 +194,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::kit::{History, Subject, assert_passes};
+    use crate::kit::{History, POISON, Subject, assert_passes};
     use crate::notify::tests::writer;
     use crate::spec::SinkSpec;
 
@@ -222,7 +225,22 @@ mod tests {
 
         fn sink(&self, spec: &SinkSpec, _: u32) -> Arc<dyn Sink> {
             let config = serde_json::from_value(Value::Object(spec.settings.clone())).unwrap();
-            Arc::new(DeliveryStreamSink::new(&config, writer(), Arc::new(self.clone())).unwrap())
+            let mut sink = DeliveryStreamSink::new(&config, writer(), Arc::new(self.clone())).unwrap();
+            Arc::get_mut(&mut sink.0).unwrap().record_bytes_max = 2_000;
+            Arc::new(sink)
+        }
+
+        fn has_poison(&self) -> bool {
+            true
+        }
+
+        /// A record has the item before and after.
+        fn refuses(&self, old: Option<i64>, new: Option<i64>) -> bool {
+            [old, new].contains(&Some(POISON))
+        }
+
+        fn attributes(&self, v: i64) -> Value {
+            if v == POISON { json!({"note": {"S": "x".repeat(2_000)}}) } else { json!({}) }
         }
 
         /// Who passes over ids that it knows sees each change of an item once, in order.

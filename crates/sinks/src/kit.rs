@@ -6,15 +6,19 @@
 //! same sink; the store loses what it had not synced. Every story is told
 //! over an engine that numbers all records in one order, and over one that numbers those of each shard by themselves.
 //!
+//! Some items of the shop are such as the target never takes, where there are such: those records have to be in the error output, each once,
+//! and nothing else.
+//!
 //! A sink that cannot be run here (its target answers over a network that the kit does not have) runs against a fake of its target; what counts
 //! is that the fake has the target's semantics.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod memory;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -28,12 +32,19 @@ use tailrace_engine::{Caller, Db, Settings, ops};
 use tailrace_store::{Decision, Engine, MemoryEngine, Numbers, StoreError, Write, commit};
 use tokio::sync::Notify;
 
+use crate::notify::tests::writer;
 use crate::runtime::{Build, Change, Dependencies, Sinks};
 use crate::sink::{Bounds, Flush, Flushed, Images, Origin, Sink, SinkError, SourceTable};
 use crate::spec::{SinkSpec, SpecError};
 
 /// The table of the shop.
 pub const TABLE: &str = "Orders";
+/// The member `v` of items that a target never takes; of all others it is below 1,000.
+pub const POISON: i64 = 66_666;
+/// Of so many writes one is of such an item, where the target has them.
+const POISON_ONE_IN: u64 = 12;
+/// The shop has so many items at most.
+const ITEMS_MAX: u64 = 9;
 
 /// A sink under test.
 pub trait Subject: Send + Sync + 'static {
@@ -54,6 +65,23 @@ pub trait Subject: Send + Sync + 'static {
         false
     }
 
+    /// Whether some items of the shop are such as the target never takes. Not of a log that is rebuilt: its error output has to be empty for that.
+    fn has_poison(&self) -> bool {
+        false
+    }
+
+    /// Whether the target never takes the record of a change, by `v` before and after.
+    fn refuses(&self, old: Option<i64>, new: Option<i64>) -> bool {
+        let _ = old;
+        new == Some(POISON)
+    }
+
+    /// What else is in an item, beside its key and `v`.
+    fn attributes(&self, v: i64) -> Value {
+        let _ = v;
+        json!({})
+    }
+
     /// Whether the target holds what it should, when everything has been delivered.
     ///
     /// # Errors
@@ -61,16 +89,18 @@ pub trait Subject: Send + Sync + 'static {
     fn check(&self, history: &History) -> Result<(), String>;
 }
 
-/// What was done to the table.
+/// What was done to the table, but for what the target never takes.
 #[derive(Debug, Default)]
 pub struct History {
     /// The items as they are: by key, with the member `v`.
     pub items: BTreeMap<String, i64>,
-    /// Every change that the stream has, in the order of each shard: event, key, and `v` before and after.
+    /// Every change that the stream has and the target takes, in the order of each shard: event, key, and `v` before and after.
     #[allow(clippy::type_complexity, reason = "a test")]
     pub changes: Vec<(ShardNo, RecordNo, String, String, Option<i64>, Option<i64>)>,
     /// The sink began with a snapshot.
     pub snapshot: bool,
+    /// The changes that the target never takes: key, number, and the id of the record.
+    poison: Vec<(String, RecordNo, String)>,
 }
 
 /// Skips time: who waits for an instant has it, in a moment.
@@ -99,6 +129,8 @@ struct Weather {
     place: AtomicU64,
     ended: Notify,
     calm: std::sync::atomic::AtomicBool,
+    /// The first change of each item that came from the stream.
+    streamed: Mutex<BTreeMap<String, RecordNo>>,
 }
 
 impl Weather {
@@ -168,6 +200,14 @@ impl Sink for Exposed {
 
     fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>> {
         let (inner, weather) = (self.inner.clone(), self.weather.clone());
+        // An audit trail also has what is done to tables.
+        if flush.origin == Origin::Stream && flush.source.table == TABLE {
+            let mut streamed = weather.streamed.lock();
+            for record in &flush.records {
+                let first = streamed.entry(key_of(record)).or_insert(record.number);
+                *first = record.number.min(*first);
+            }
+        }
         async move {
             if weather.calm.load(SeqCst) {
                 return inner.flush(flush).await;
@@ -247,6 +287,10 @@ struct World {
 }
 
 impl World {
+    fn begins_with_items(&self) -> bool {
+        self.configured.values().any(|config| config["start"] == "snapshot")
+    }
+
     async fn db(&self) -> Arc<Db> {
         let store: Arc<dyn Engine> = self.store.clone();
         let settings = Settings { shards_per_stream: 2, ..Settings::default() };
@@ -267,18 +311,65 @@ impl World {
         Sinks::load(dependencies, &self.configured).await.unwrap()
     }
 
+    async fn make_table(&self, db: &Db) {
+        let create = json!({"TableName": TABLE, "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+            "StreamSpecification": {"StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES"}});
+        self.do_to(db, "CreateTable", create).await;
+    }
+
     /// One write of the shop, by chance.
     async fn write(&self, db: &Db) {
-        let key = format!("order-{}", self.weather.random(9));
-        let (operation, body) = match self.weather.random(5) {
-            0 => ("DeleteItem", json!({"TableName": TABLE, "Key": {"id": {"S": key}}})),
-            _ => {
-                let value = self.weather.random(1000).to_string();
-                ("PutItem", json!({"TableName": TABLE, "Item": {"id": {"S": key}, "v": {"N": value}}}))
-            }
-        };
+        let key = format!("order-{}", self.weather.random(ITEMS_MAX));
+        if self.weather.random(5) == 0 {
+            return self.do_to(db, "DeleteItem", json!({"TableName": TABLE, "Key": {"id": {"S": key}}})).await;
+        }
+        let value = self.weather.random(1000) as i64;
+        let is_poison = self.subject.has_poison() && self.weather.random(POISON_ONE_IN) == 0;
+        self.put(db, &key, if is_poison { POISON } else { value }).await;
+    }
+
+    async fn put(&self, db: &Db, key: &str, v: i64) {
+        let mut item = json!({"id": {"S": key}, "v": {"N": v.to_string()}});
+        item.as_object_mut().unwrap().extend(self.subject.attributes(v).as_object().unwrap().clone());
+        self.do_to(db, "PutItem", json!({"TableName": TABLE, "Item": item})).await;
+    }
+
+    async fn do_to(&self, db: &Db, operation: &'static str, body: Value) {
         self.clock.advance(1);
         ops::execute(db, Service::DynamoDb, operation, body.to_string().as_bytes(), &Caller::default()).await.unwrap();
+    }
+
+    /// The error output of the sink, by the ids of its records.
+    async fn error_output(&self, sinks: &Sinks) -> Vec<String> {
+        let (mut ids, mut after) = (Vec::new(), None);
+        loop {
+            let page = sinks.parked("kit", TABLE, after).await.unwrap();
+            let Some(last) = page.last() else { return ids };
+            after = Some((last.shard.no, last.number()));
+            let id = |logged| writer().event_id(&StreamRecord::read(logged).unwrap()).to_string();
+            ids.extend(page.into_iter().map(|record| id(record.parked.logged)));
+        }
+    }
+
+    /// Whether the error output has the records that the target never takes, each once, and nothing else. Of items of a snapshot it has none:
+    /// they are counted.
+    fn check_error_output(&self, found: &[String], history: &History) -> Result<(), String> {
+        let streamed = self.weather.streamed.lock();
+        // Where an item's changes begin to come depends on when its page of the snapshot was taken.
+        let is_of_stream = |key: &String, number: &RecordNo| {
+            !history.snapshot || streamed.get(key).is_some_and(|first| first <= number)
+        };
+        let poison = history.poison.iter().filter(|(key, number, _)| is_of_stream(key, number));
+        let mut expected: Vec<&String> = poison.map(|(.., id)| id).collect();
+        let mut found: Vec<&String> = found.iter().collect();
+        (expected.sort(), found.sort());
+        if found == expected {
+            Ok(())
+        } else {
+            Err(format!("the error output has {found:#?} instead of {expected:#?}"))
+        }
     }
 
     /// Seals an open shard of the stream; two children share what it had.
@@ -304,10 +395,7 @@ impl World {
     async fn history(&self, db: &Db) -> History {
         let table = db.find_table(TABLE).await.unwrap().unwrap();
         let stream = table.stream.as_ref().unwrap();
-        let mut history = History {
-            snapshot: self.configured.values().any(|config| config["start"] == "snapshot"),
-            ..History::default()
-        };
+        let mut history = History { snapshot: self.begins_with_items(), ..History::default() };
         let value = |image: Option<tailrace_core::Item>| {
             let item = image?;
             let number = match item.get("v")? {
@@ -323,11 +411,12 @@ impl World {
                 for logged in page.records {
                     let number = logged.number;
                     let record = StreamRecord::read(logged).unwrap();
-                    let key = match record.keys().unwrap().get("id") {
-                        Some(tailrace_core::AttributeValue::S(key)) => key.clone(),
-                        other => panic!("{other:?}"),
-                    };
+                    let key = key_of(&record);
                     let (old, new) = (value(record.old_image().unwrap()), value(record.new_image().unwrap()));
+                    if self.subject.has_poison() && self.subject.refuses(old, new) {
+                        history.poison.push((key, number, writer().event_id(&record).to_string()));
+                        continue;
+                    }
                     history.changes.push((
                         info.shard,
                         number,
@@ -356,6 +445,14 @@ impl World {
     }
 }
 
+/// The key of a record's item.
+fn key_of(record: &StreamRecord) -> String {
+    match record.keys().unwrap().get("id") {
+        Some(tailrace_core::AttributeValue::S(key)) => key.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
@@ -365,32 +462,10 @@ fn runtime() -> tokio::runtime::Runtime {
 /// # Errors
 /// What is wrong at the target.
 pub fn trial(subject: Arc<dyn Subject>, numbers: Numbers, seed: u64, lives: u64) -> Result<(), String> {
-    let clock = Arc::new(ManualClock::at(EpochMs(1_700_000_000_000)));
-    let weather = Weather {
-        seed: AtomicU64::new(seed),
-        life: AtomicU64::new(u64::MAX),
-        place: AtomicU64::new(0),
-        ended: Notify::new(),
-        calm: std::sync::atomic::AtomicBool::new(false),
-    };
-    let mut config = subject.config();
-    config["from"] = TABLE.into();
-    let world = World {
-        store: numbers.engine(clock.clone()),
-        clock,
-        rng: Arc::new(SeededRng::new(seed)),
-        weather: Arc::new(weather),
-        subject,
-        configured: BTreeMap::from([("kit".to_owned(), config)]),
-    };
+    let world = world(subject, numbers, seed);
     runtime().block_on(async {
         let db = world.db().await;
-        let create = json!({"TableName": TABLE, "BillingMode": "PAY_PER_REQUEST",
-            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
-            "StreamSpecification": {"StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES"}});
-        let body = create.to_string();
-        ops::execute(&db, Service::DynamoDb, "CreateTable", body.as_bytes(), &Caller::default()).await.unwrap();
+        world.make_table(&db).await;
         for _ in 0..world.weather.random(20) {
             world.write(&db).await;
         }
@@ -449,6 +524,12 @@ pub fn trial(subject: Arc<dyn Subject>, numbers: Numbers, seed: u64, lives: u64)
         for _ in 0..20 {
             world.write(&db).await;
         }
+        if world.begins_with_items() && world.subject.has_poison() {
+            // What a target has of an item that it does not take as it is now depends on when the snapshot was.
+            for number in 0..ITEMS_MAX {
+                world.put(&db, &format!("order-{number}"), number as i64).await;
+            }
+        }
         world.weather.calm.store(true, SeqCst);
         let mut looks = 0;
         while !sinks.is_drained().await.unwrap() {
@@ -462,10 +543,35 @@ pub fn trial(subject: Arc<dyn Subject>, numbers: Numbers, seed: u64, lives: u64)
                 return Err(format!("it does not come to an end: {:#?}", sinks.status().await.unwrap()));
             }
         }
+        let error_output = world.error_output(&sinks).await;
         sinks.shutdown().await;
         let history = world.history(&db).await;
-        world.subject.check(&history)
+        world.subject.check(&history)?;
+        world.check_error_output(&error_output, &history)
     })
+}
+
+/// A world in which nothing has happened.
+fn world(subject: Arc<dyn Subject>, numbers: Numbers, seed: u64) -> World {
+    let clock = Arc::new(ManualClock::at(EpochMs(1_700_000_000_000)));
+    let weather = Weather {
+        seed: AtomicU64::new(seed),
+        life: AtomicU64::new(u64::MAX),
+        place: AtomicU64::new(0),
+        ended: Notify::new(),
+        calm: std::sync::atomic::AtomicBool::new(false),
+        streamed: Mutex::default(),
+    };
+    let mut config = subject.config();
+    config["from"] = TABLE.into();
+    World {
+        store: numbers.engine(clock.clone()),
+        clock,
+        rng: Arc::new(SeededRng::new(seed)),
+        weather: Arc::new(weather),
+        subject,
+        configured: BTreeMap::from([("kit".to_owned(), config)]),
+    }
 }
 
 /// Many stories.
@@ -488,234 +594,4 @@ pub fn finds_something(subject: impl Fn() -> Arc<dyn Subject>, stories: u64) -> 
 /// The stories, each with every way to number records.
 fn each(stories: u64) -> impl Iterator<Item = (u64, Numbers)> {
     (0..stories).flat_map(|seed| Numbers::ALL.map(|numbers| (seed, numbers)))
-}
-
-/// A target in memory, and the ways in which sinks use one.
-#[derive(Default)]
-pub struct Memory {
-    way: Way,
-    start: &'static str,
-    rebuilt: bool,
-    objects: Mutex<BTreeMap<String, Vec<String>>>,
-    /// Those of items.
-    pages: Mutex<BTreeMap<String, Vec<String>>>,
-    documents: Mutex<BTreeMap<String, (RecordNo, Option<i64>)>>,
-    count: Mutex<Count>,
-}
-
-/// How it is used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Way {
-    /// An object a flush, under the flush's name.
-    #[default]
-    Objects,
-    /// As that, but without a plan: broken.
-    ObjectsWithoutPlan,
-    /// Documents with versions.
-    Documents,
-    /// As that, but the version is not looked at, and the flush forgets its last record: broken.
-    Forgetful,
-    /// A sum, with the progress beside it.
-    Sum,
-    /// As that, but the progress is not looked at: broken.
-    SumWithoutProgress,
-}
-
-#[derive(Default)]
-struct Count {
-    sum: i64,
-    progress: BTreeMap<ShardNo, RecordNo>,
-    pages: BTreeSet<u64>,
-}
-
-impl Memory {
-    /// A target that is used so.
-    #[allow(clippy::new_ret_no_self, reason = "who tests has the subject alone")]
-    pub fn new(way: Way, start: &'static str) -> Arc<dyn Subject> {
-        Arc::new(SharedMemory(Arc::new(Memory { way, start, ..Memory::default() })))
-    }
-}
-
-struct SharedMemory(Arc<Memory>);
-
-struct MemorySink(Arc<Memory>);
-
-fn shown(record: &StreamRecord) -> (String, Option<i64>, Option<i64>) {
-    let value = |item: Option<tailrace_core::Item>| match item.as_ref().and_then(|item| item.get("v")) {
-        Some(tailrace_core::AttributeValue::N(number)) => number.to_string().parse().ok(),
-        _ => None,
-    };
-    let key = match record.keys().unwrap().get("id") {
-        Some(tailrace_core::AttributeValue::S(key)) => key.clone(),
-        other => panic!("{other:?}"),
-    };
-    (key, value(record.old_image().unwrap()), value(record.new_image().unwrap()))
-}
-
-impl Sink for MemorySink {
-    fn bounds(&self) -> Bounds {
-        Bounds { records_max: 7, bytes_max: 1 << 20, window: std::time::Duration::ZERO }
-    }
-
-    fn plans(&self) -> bool {
-        self.0.way == Way::Objects
-    }
-
-    fn needs(&self) -> Images {
-        Images { old: true, new: true }
-    }
-
-    fn size(&self, record: &StreamRecord) -> Result<usize, StoreError> {
-        Ok(record.new.as_ref().map_or(0, Bytes::len))
-    }
-
-    fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>> {
-        let memory = self.0.clone();
-        async move {
-            memory.take(&flush);
-            Ok(Flushed::default())
-        }
-        .boxed()
-    }
-}
-
-impl Memory {
-    fn take(&self, flush: &Flush) {
-        match self.way {
-            Way::Objects | Way::ObjectsWithoutPlan => {
-                let line = |record: &StreamRecord| {
-                    let (key, old, new) = shown(record);
-                    format!("{} {} {key} {old:?} {new:?}", record.shard.0, record.meta.kind.name())
-                };
-                let is_page = matches!(flush.origin, Origin::Snapshot { .. });
-                let objects = if is_page { &self.pages } else { &self.objects };
-                objects.lock().insert(flush.name(), flush.records.iter().map(line).collect());
-            }
-            Way::Documents | Way::Forgetful => {
-                let mut documents = self.documents.lock();
-                let forgets = usize::from(self.way == Way::Forgetful);
-                for record in &flush.records[..flush.records.len() - forgets] {
-                    let (key, _, new) = shown(record);
-                    let known = documents.entry(key).or_insert((RecordNo::ZERO, None));
-                    if known.0 <= record.number {
-                        *known = (record.number, new);
-                    }
-                }
-            }
-            Way::Sum | Way::SumWithoutProgress => {
-                let mut count = self.count.lock();
-                let checks = self.way == Way::Sum;
-                if let Origin::Snapshot { page, .. } = flush.origin
-                    && !count.pages.insert(page)
-                    && checks
-                {
-                    return;
-                }
-                for record in &flush.records {
-                    let (_, old, new) = shown(record);
-                    if flush.origin == Origin::Stream {
-                        let done = count.progress.entry(record.shard).or_default();
-                        if *done >= record.number && checks {
-                            continue;
-                        }
-                        *done = record.number;
-                    }
-                    count.sum += new.unwrap_or(0) - old.unwrap_or(0);
-                }
-            }
-        }
-    }
-}
-
-impl Subject for SharedMemory {
-    fn config(&self) -> Value {
-        json!({"to": "./kit", "start": self.0.start})
-    }
-
-    fn sink(&self, _: &SinkSpec, _: u32) -> Arc<dyn Sink> {
-        Arc::new(MemorySink(self.0.clone()))
-    }
-
-    fn is_rebuilt(&self) -> bool {
-        self.0.rebuilt
-    }
-
-    fn check(&self, history: &History) -> Result<(), String> {
-        match self.0.way {
-            Way::Objects | Way::ObjectsWithoutPlan => {
-                let mut lines: Vec<String> = self.0.objects.lock().values().flatten().cloned().collect();
-                let line = |(shard, _, kind, key, old, new): &(
-                    ShardNo,
-                    RecordNo,
-                    String,
-                    String,
-                    Option<i64>,
-                    Option<i64>,
-                )| { format!("{} {kind} {key} {old:?} {new:?}", shard.0) };
-                let mut expected: Vec<String> = history.changes.iter().map(line).collect();
-                lines.sort();
-                expected.sort();
-                if lines == expected { Ok(()) } else { Err(format!("{lines:#?} instead of {expected:#?}")) }
-            }
-            Way::Documents | Way::Forgetful => {
-                let documents = self.0.documents.lock();
-                let found: BTreeMap<String, i64> =
-                    documents.iter().filter_map(|(key, (_, value))| Some((key.clone(), (*value)?))).collect();
-                if found == history.items { Ok(()) } else { Err(format!("{found:?} instead of {:?}", history.items)) }
-            }
-            Way::Sum | Way::SumWithoutProgress => {
-                let (sum, expected) = (self.0.count.lock().sum, history.items.values().sum::<i64>());
-                if sum == expected { Ok(()) } else { Err(format!("{sum} instead of {expected}")) }
-            }
-        }
-    }
-}
-
-mod tests {
-    use super::*;
-
-    #[test]
-    fn objects_are_written_once_each() {
-        assert_passes(|| Memory::new(Way::Objects, "trim_horizon"), 60);
-    }
-
-    /// docs/spec/sinks.md 1, "Backfill": whatever is written while a log begins anew with the items of its table, no change is left out of it,
-    /// and none is in it twice.
-    #[test]
-    fn a_rebuild_of_a_log_leaves_out_no_change() {
-        let mut pages = 0;
-        for (seed, numbers) in each(150) {
-            let memory = Memory { way: Way::Objects, start: "trim_horizon", rebuilt: true, ..Memory::default() };
-            let memory = Arc::new(memory);
-            let told = trial(Arc::new(SharedMemory(memory.clone())), numbers, seed, 1 + seed % 5);
-            assert_eq!(told, Ok(()), "story {seed}, numbers {numbers:?}");
-            pages += memory.pages.lock().len();
-        }
-        assert!(pages > 600, "{pages} pages of items");
-    }
-
-    #[test]
-    fn documents_come_to_what_the_table_is() {
-        assert_passes(|| Memory::new(Way::Documents, "trim_horizon"), 60);
-        assert_passes(|| Memory::new(Way::Documents, "snapshot"), 60);
-    }
-
-    /// docs/spec/sinks.md 1, "Backfill": a snapshot at a point and the stream from there, without a gap or a double.
-    #[test]
-    fn a_sum_counts_each_change_once_with_a_snapshot_and_without() {
-        assert_passes(|| Memory::new(Way::Sum, "trim_horizon"), 60);
-        assert_passes(|| Memory::new(Way::Sum, "snapshot"), 60);
-    }
-
-    #[test]
-    fn the_kit_finds_what_is_broken() {
-        for (way, start) in [
-            (Way::ObjectsWithoutPlan, "trim_horizon"),
-            (Way::Forgetful, "trim_horizon"),
-            (Way::SumWithoutProgress, "trim_horizon"),
-            (Way::SumWithoutProgress, "snapshot"),
-        ] {
-            assert!(finds_something(|| Memory::new(way, start), 60), "{way:?} passes");
-        }
-    }
 }

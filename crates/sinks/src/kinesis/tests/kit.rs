@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use super::{order, told};
 use crate::kinesis::{Kinesis, Memory};
-use crate::kit::{History, Subject, assert_passes};
+use crate::kit::{History, POISON, Subject, assert_passes};
 use crate::notify::tests::receiver::{Asked, Receiver, Reply};
 use crate::notify::tests::writer;
 use crate::sink::Sink;
@@ -29,7 +29,8 @@ fn whim(seed: &mut u64) -> u64 {
     (*seed >> 33) % 10
 }
 
-/// Takes what it likes of a request: the rest has failed. Now and then it takes some and hangs up, or is not there.
+/// Takes what it likes of a request: the rest has failed. Now and then it takes some and hangs up, or is not there. A request with a record that
+/// it never takes is refused as a whole.
 fn put(asked: &Asked, taken: &Mutex<Vec<(String, Value)>>, seed: &mut u64) -> Reply {
     let all = told(asked);
     let keys: BTreeSet<&String> = all.iter().map(|(key, _)| key).collect();
@@ -37,6 +38,11 @@ fn put(asked: &Asked, taken: &Mutex<Vec<(String, Value)>>, seed: &mut u64) -> Re
     let at_all = whim(seed);
     if at_all == 0 {
         return Reply::status(500);
+    }
+    let is_poison = |(_, told): &(String, Value)| told["dynamodb"]["NewImage"]["v"]["N"] == POISON.to_string();
+    if let Some(index) = all.iter().position(is_poison) {
+        let message = format!("Value at 'records.{}.member.data' failed to satisfy constraint", index + 1);
+        return Reply::body(400, json!({"__type": "ValidationException", "message": message}).to_string());
     }
     let mut outcomes = Vec::new();
     for record in all {
@@ -69,6 +75,10 @@ impl Subject for Shop {
     fn sink(&self, spec: &SinkSpec, _: u32) -> Arc<dyn Sink> {
         let config = serde_json::from_value(Value::Object(spec.settings.clone())).unwrap();
         Arc::new(Kinesis::new(&config, writer(), Memory::default()).unwrap())
+    }
+
+    fn has_poison(&self) -> bool {
+        true
     }
 
     fn check(&self, history: &History) -> Result<(), String> {

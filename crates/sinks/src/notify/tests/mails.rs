@@ -14,20 +14,20 @@ use crate::sink::{Rejected, Sink};
 type Answers = Box<dyn FnMut(&str) -> Option<String> + Send>;
 
 #[derive(Default)]
-struct Mailbox {
+pub struct Mailbox {
     /// Envelopes and letters that were taken.
-    letters: Vec<(Vec<String>, String)>,
+    pub letters: Vec<(Vec<String>, String)>,
     commands: Vec<String>,
     connections: usize,
 }
 
-struct Server {
-    to: String,
-    mailbox: Arc<Mutex<Mailbox>>,
+pub struct Server {
+    pub to: String,
+    pub mailbox: Arc<Mutex<Mailbox>>,
     answers: Arc<Mutex<Answers>>,
 }
 
-fn usual(command: &str) -> Option<String> {
+pub fn usual(command: &str) -> Option<String> {
     let answer = match command.split([' ', ':']).next().unwrap_or_default() {
         "EHLO" => "250-mail\r\n250 8BITMIME",
         "DATA" => "354 go on",
@@ -38,7 +38,7 @@ fn usual(command: &str) -> Option<String> {
 }
 
 impl Server {
-    async fn start(answers: impl FnMut(&str) -> Option<String> + Send + 'static) -> Server {
+    pub async fn start(answers: impl FnMut(&str) -> Option<String> + Send + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let to = format!("smtp://{}", listener.local_addr().unwrap());
         let server =

@@ -27,6 +27,42 @@ pub fn answer(asked: &Asked, mut failed: impl FnMut(&Value) -> Option<(&'static 
     Reply::body(200, json!({"Successful": done, "Failed": not}).to_string())
 }
 
+/// The entries of a request to SNS, with the names that SQS has for their members.
+pub fn published(asked: &Asked) -> Vec<Value> {
+    let form = reqwest::Url::parse(&format!("http://form?{}", asked.body)).unwrap();
+    let form: BTreeMap<String, String> = form.query_pairs().into_owned().collect();
+    let entry = |number: usize| {
+        let member = |name: &str| form.get(&format!("PublishBatchRequestEntries.member.{number}.{name}")).cloned();
+        let mut entry = json!({"Id": member("Id")?, "MessageBody": member("Message")});
+        for name in ["MessageGroupId", "MessageDeduplicationId"] {
+            entry[name] = member(name).into();
+        }
+        Some(entry)
+    };
+    (1..).map_while(entry).collect()
+}
+
+/// As [`answer`], for a topic.
+pub fn answer_of_topic(asked: &Asked, mut failed: impl FnMut(&Value) -> Option<(&'static str, bool)>) -> Reply {
+    let (mut done, mut not) = (String::new(), String::new());
+    for entry in published(asked) {
+        let id = entry["Id"].as_str().unwrap();
+        match failed(&entry) {
+            None => done.push_str(&format!("<member><Id>{id}</Id><MessageId>m</MessageId></member>")),
+            Some((code, fault)) => not.push_str(&format!(
+                "<member><Id>{id}</Id><Code>{code}</Code><Message>no</Message><SenderFault>{fault}</SenderFault></member>"
+            )),
+        }
+    }
+    Reply::body(
+        200,
+        format!(
+            "<PublishBatchResponse><PublishBatchResult><Failed>{not}</Failed><Successful>{done}</Successful>\
+             </PublishBatchResult></PublishBatchResponse>"
+        ),
+    )
+}
+
 fn credentials() -> Value {
     json!({"access_key_id": "AKID", "secret_access_key": "hunter2", "session_token": "token"})
 }

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 
 use super::fake_s3::{FakeObject, FakeS3, Fault};
 use super::fixture::{AUGUST, Place, records};
-use crate::kit::{History, Subject, assert_passes};
+use crate::kit::{History, POISON, Subject, assert_passes};
 use crate::objects::manifest::Manifest;
 use crate::objects::store::hex;
 use crate::objects::{Config, ObjectSink};
@@ -25,12 +25,16 @@ use crate::spec::SinkSpec;
 struct Lake {
     place: Place,
     settings: Value,
+    /// Its objects lie by an attribute that not every record has.
+    by_attribute: bool,
     _runtime: Option<Runtime>,
 }
 
 impl Lake {
     fn subject(settings: Value) -> Arc<dyn Subject> {
-        Arc::new(Lake { place: Place::Directory(tempfile::tempdir().unwrap()), settings, _runtime: None })
+        let by_attribute = settings["partition_keys"]["part"] != Value::Null;
+        let place = Place::Directory(tempfile::tempdir().unwrap());
+        Arc::new(Lake { place, settings, by_attribute, _runtime: None })
     }
 
     fn in_store(settings: Value) -> Arc<dyn Subject> {
@@ -40,7 +44,7 @@ impl Lake {
         let faults =
             [Fault::EffectThenRefuse(500), Fault::HangUp, Fault::None, Fault::EffectThenHangUp, Fault::Refuse(503)];
         fake.fail(faults.into_iter().cycle().take(40));
-        Arc::new(Lake { place: Place::S3(fake), settings, _runtime: Some(runtime) })
+        Arc::new(Lake { place: Place::S3(fake), settings, by_attribute: false, _runtime: Some(runtime) })
     }
 
     fn files(&self) -> BTreeMap<String, Bytes> {
@@ -130,6 +134,19 @@ impl Subject for Lake {
         Arc::new(ObjectSink::new(&config, records(), Arc::new(ManualClock::at(AUGUST))).unwrap())
     }
 
+    fn has_poison(&self) -> bool {
+        self.by_attribute
+    }
+
+    /// Of an item that is gone there is no such attribute.
+    fn refuses(&self, _: Option<i64>, new: Option<i64>) -> bool {
+        new.is_none_or(|v| v == POISON)
+    }
+
+    fn attributes(&self, v: i64) -> Value {
+        if self.by_attribute && v != POISON { json!({"part": {"S": format!("p{}", v % 3)}}) } else { json!({}) }
+    }
+
     fn check(&self, history: &History) -> Result<(), String> {
         let (manifests, objects): (BTreeMap<_, _>, BTreeMap<_, _>) =
             self.files().into_iter().partition(|(key, _)| key.starts_with("_manifest/"));
@@ -210,6 +227,15 @@ fn a_lake_of_partitions_holds_each_change_once() {
         "partition_keys": {"k": ".dynamodb.Keys.id.S | hash-mod(3)"},
     });
     assert_passes(|| Lake::subject(settings.clone()), 40);
+}
+
+#[test]
+fn a_lake_sets_aside_what_has_no_partition() {
+    let settings = json!({
+        "partition_by": "part=!{partitionKeyFromQuery:part}/", "manifest": true,
+        "partition_keys": {"part": ".dynamodb.NewImage.part.S"},
+    });
+    assert_passes(|| Lake::subject(settings.clone()), 20);
 }
 
 #[test]

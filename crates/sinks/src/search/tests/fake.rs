@@ -22,6 +22,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::kit::POISON;
+
 /// What goes wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -389,7 +391,11 @@ impl State {
         };
         let document = document.map(|text| serde_json::from_str::<Value>(text).unwrap());
         // A document is read before its version is looked at.
-        if document.as_ref().is_some_and(|document| document.to_string().contains("poison")) {
+        let is_poison = |document: &Value| {
+            let v = [&document["v"], &document["new_image"]["v"]];
+            document.to_string().contains("poison") || v.contains(&&POISON.into())
+        };
+        if document.as_ref().is_some_and(is_poison) {
             return error(400, "mapper_parsing_exception", "failed to parse");
         }
         let conflict = || error(409, "version_conflict_engine_exception", "there is a newer one");

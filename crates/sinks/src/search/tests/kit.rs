@@ -37,6 +37,10 @@ impl Subject for Shop {
         Arc::new(sink(serde_json::from_value(Value::Object(spec.settings.clone())).unwrap(), version))
     }
 
+    fn has_poison(&self) -> bool {
+        true
+    }
+
     fn check(&self, history: &History) -> Result<(), String> {
         let state = self.fake.state();
         let (found, expected): (BTreeMap<String, Value>, BTreeMap<String, Value>) = if self.mode == "items" {

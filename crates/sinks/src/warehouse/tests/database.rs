@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
+use super::redshift::Bucket;
 use crate::warehouse::session::{Answer, Connector, Failure, Session};
 
 /// What goes wrong at a statement.
@@ -24,6 +25,23 @@ pub enum Fault {
     Conflict,
     /// The disk is full.
     Full,
+}
+
+/// Chance, from a seed.
+pub struct Whims(u64);
+
+impl Default for Whims {
+    fn default() -> Whims {
+        Whims(7)
+    }
+}
+
+impl Whims {
+    /// One of fifty.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % 50
+    }
 }
 
 /// A row of the target: number, generation, and the load's cells.
@@ -62,6 +80,10 @@ struct State {
     /// Rows of the load that have this text are refused by the target.
     refuses: Option<String>,
     connections: usize,
+    /// Statements fail by chance.
+    whims: Option<Whims>,
+    /// It is Redshift, and loads from here.
+    bucket: Option<Arc<Bucket>>,
 }
 
 /// The database; clones share it. One transaction at a time: the others wait.
@@ -72,6 +94,19 @@ impl Database {
     /// With its target table and those beside it.
     pub fn new() -> Database {
         Database::default()
+    }
+
+    /// As that, and a statement in fifty fails in one of the ways there are.
+    pub fn moody() -> Database {
+        let database = Database::new();
+        database.0.lock().whims = Some(Whims::default());
+        database
+    }
+
+    /// It is Redshift, whose loads are in a bucket.
+    pub fn that_loads_from(self, bucket: &Arc<Bucket>) -> Database {
+        self.0.lock().bucket = Some(bucket.clone());
+        self
     }
 
     /// Rows with this text are refused when they are merged.
@@ -209,7 +244,9 @@ impl Play {
             state.statements.push(sql.to_owned());
             let at = state.at;
             state.at += 1;
-            state.faults.remove(&at)
+            let whim = state.whims.as_mut().and_then(|whims| (whims.next() == 0).then(|| whims.next()));
+            let faults = [Fault::LostBefore, Fault::LostAfter, Fault::Conflict, Fault::Full];
+            state.faults.remove(&at).or(whim.map(|whim| faults[whim as usize % faults.len()]))
         };
         let lost = || Failure::Lost("connection closed".to_owned());
         match fault {
@@ -245,6 +282,9 @@ impl Play {
     fn statement(&mut self, sql: &str) -> Result<Answer, Failure> {
         let texts: Vec<String> = texts(sql).into_iter().map(str::to_owned).collect();
         let has = |part: &str| sql.contains(part);
+        if sql.starts_with("COPY") {
+            return self.load(sql, &texts[0]).map(|()| Answer::default());
+        }
         // Outside of a transaction each statement is one of its own.
         let begun = self.own.is_some();
         let answered = if sql == "BEGIN" {
@@ -266,7 +306,15 @@ impl Play {
             let (own, stage) = self.saved.clone().expect("no savepoint");
             (self.own, self.stage) = (Some(own), stage);
             Answer::default()
-        } else if sql.starts_with("SET ") || sql.starts_with("RELEASE") || has("advisory") || has("TEMP TABLE") {
+        } else if sql.starts_with("SET ")
+            || sql.starts_with("RELEASE")
+            || has("advisory")
+            || has("TEMP TABLE")
+            || sql.starts_with("LOCK TABLE")
+        {
+            Answer::default()
+        } else if sql.starts_with("DROP TABLE") {
+            self.stage.clear();
             Answer::default()
         } else if has("current_schema") {
             answer(vec![vec!["public".to_owned()]])
@@ -293,7 +341,23 @@ impl Play {
         Ok(answered)
     }
 
+    /// Redshift's load.
+    fn load(&mut self, sql: &str, manifest: &str) -> Result<(), Failure> {
+        let bucket = self.database.0.lock().bucket.clone().expect("a bucket");
+        let names = sql.split_once('(').unwrap().1.split_once(')').unwrap().0;
+        let names: Vec<String> = names.split(", ").map(|name| name.trim_matches('"').to_owned()).collect();
+        let rows = bucket.rows(manifest, &names);
+        if sql.contains("_tailrace_stage_") {
+            self.stage.extend(rows);
+        } else {
+            self.check(rows.iter())?;
+            self.own().log.extend(rows);
+        }
+        Ok(())
+    }
+
     fn describe(&mut self) -> Answer {
+        let is_redshift = self.database.0.lock().bucket.is_some();
         let column = |(table, name, sql): (&str, &str, &str)| [table, name, sql, "f", "f"].map(str::to_owned).to_vec();
         let mut rows = Vec::new();
         for table in self.own().tables.clone() {
@@ -310,7 +374,14 @@ impl Play {
                 ("_is_ttl", "boolean"),
                 ("_shard", "character varying(64)"),
             ];
-            rows.extend(merged.map(|(name, sql)| column((&table, name, sql))));
+            let of_redshift = |sql| match sql {
+                "text" => "character varying(2048)",
+                "jsonb" => "super",
+                "timestamp with time zone" => "timestamp without time zone",
+                sql => sql,
+            };
+            let named = |(name, sql)| (name, if is_redshift { of_redshift(sql) } else { sql });
+            rows.extend(merged.map(named).map(|(name, sql)| column((&table, name, sql))));
         }
         answer(rows)
     }
@@ -332,6 +403,10 @@ impl Play {
         if let Some(swept) = after(sql, "SET swept = ") {
             own.swept = swept.parse().unwrap();
             return affected(1);
+        }
+        if sql.starts_with("UPDATE") && !sql.contains(" version = ") {
+            let is_in = own.holder.as_ref().is_some_and(|(in_it, _)| *in_it == number(sql, "SET generation = "));
+            return affected(usize::from(is_in));
         }
         let (generation, version, texts) = if sql.starts_with("INSERT") {
             (number(sql, "'orders', "), sql.rsplit(", ").nth(1).unwrap().to_owned(), &texts[1..4])

@@ -1,10 +1,11 @@
-//! The kit that every sink passes, on the database that is played.
+//! The kit that every sink passes, on the database that is played, as PostgreSQL and as Redshift, with a statement in fifty that fails.
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
 
 use super::database::Database;
+use super::redshift::Bucket;
 use super::*;
 use crate::kit::{History, Subject, assert_passes};
 use crate::sink::Sink;
@@ -12,6 +13,8 @@ use crate::spec::SinkSpec;
 
 struct Shop {
     database: Database,
+    /// Where Redshift's loads are.
+    bucket: Option<Arc<Bucket>>,
     mode: &'static str,
     start: &'static str,
     rebuilt: bool,
@@ -20,30 +23,57 @@ struct Shop {
 impl Shop {
     #[allow(clippy::new_ret_no_self, reason = "who tests has the subject alone")]
     fn new(mode: &'static str, start: &'static str) -> Arc<dyn Subject> {
-        Arc::new(Shop { database: Database::new(), mode, start, rebuilt: false })
+        Arc::new(Shop { database: Database::moody(), bucket: None, mode, start, rebuilt: false })
     }
 
     fn rebuilt_log() -> Arc<dyn Subject> {
-        Arc::new(Shop { database: Database::new(), mode: "append", start: "trim_horizon", rebuilt: true })
+        Arc::new(Shop { database: Database::new(), bucket: None, mode: "append", start: "trim_horizon", rebuilt: true })
+    }
+
+    fn redshift(mode: &'static str, start: &'static str) -> Arc<dyn Subject> {
+        let bucket = Arc::new(Bucket::moody());
+        Arc::new(Shop {
+            database: Database::moody().that_loads_from(&bucket),
+            bucket: Some(bucket),
+            mode,
+            start,
+            rebuilt: false,
+        })
+    }
+}
+
+impl Shop {
+    fn stage(&self) -> Option<Arc<dyn Stage>> {
+        self.bucket.clone().map(|bucket| bucket as Arc<dyn Stage>)
     }
 }
 
 impl Subject for Shop {
     fn config(&self) -> Value {
-        json!({
+        let mut config = json!({
             "to": "postgres://u@h/d", "table": "orders", "start": self.start, "mode": self.mode,
             "keys": {"id": "pk"}, "columns": {"total": "v.N numeric(6,2)"},
-        })
+        });
+        if self.bucket.is_some() {
+            config["to"] = "redshift://u:p@h/d".into();
+            config["staging"] = json!({"to": "s3://b/p/", "iam_role": "arn:aws:iam::000000000000:role/copy"});
+        }
+        config
     }
 
     fn sink(&self, spec: &SinkSpec, _: u32) -> Arc<dyn Sink> {
         let config: Config = serde_json::from_value(Value::Object(spec.settings.clone())).unwrap();
         let checked = config.check().unwrap();
-        Arc::new(Warehouse::with(&spec.name, config, checked, Arc::new(self.database.clone()), None).unwrap())
+        Arc::new(Warehouse::with(&spec.name, config, checked, Arc::new(self.database.clone()), self.stage()).unwrap())
     }
 
     fn is_rebuilt(&self) -> bool {
         self.rebuilt
+    }
+
+    /// It does not fit the column.
+    fn has_poison(&self) -> bool {
+        !self.rebuilt
     }
 
     fn check(&self, history: &History) -> Result<(), String> {
@@ -83,4 +113,15 @@ fn items_come_to_what_the_table_is() {
 fn a_change_log_has_every_change_once() {
     assert_passes(|| Shop::new("append", "trim_horizon"), 40);
     assert_passes(Shop::rebuilt_log, 80);
+}
+
+#[test]
+fn items_in_redshift_come_to_what_the_table_is() {
+    assert_passes(|| Shop::redshift("merge", "trim_horizon"), 12);
+    assert_passes(|| Shop::redshift("merge", "snapshot"), 12);
+}
+
+#[test]
+fn a_change_log_in_redshift_has_every_change_once() {
+    assert_passes(|| Shop::redshift("append", "trim_horizon"), 12);
 }

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::json;
 
+use super::database::Whims;
 use super::*;
 use crate::objects::store::ObjectError;
 use crate::sink::Sink;
@@ -16,21 +17,62 @@ use crate::warehouse::session::{Answer, Failure, Session};
 
 /// Objects in memory.
 #[derive(Default)]
-struct Bucket(Mutex<Vec<(String, Bytes)>>);
+pub(super) struct Bucket(Mutex<Vec<(String, Bytes)>>, Mutex<Option<Whims>>);
+
+impl Bucket {
+    /// One that fails now and then, before an object is there and after.
+    pub(super) fn moody() -> Bucket {
+        Bucket(Mutex::default(), Mutex::new(Some(Whims::default())))
+    }
+
+    fn object(&self, key: &str) -> Bytes {
+        let objects = self.0.lock();
+        objects.iter().find(|(name, _)| name == key).unwrap_or_else(|| panic!("no object {key}")).1.clone()
+    }
+
+    /// The rows of the objects that a manifest names: of each the columns `names`, as a load over a connection has them.
+    pub(super) fn rows(&self, manifest: &str, names: &[String]) -> Vec<Vec<String>> {
+        let key = |address: &str| address.strip_prefix(ADDRESS).unwrap().to_owned();
+        let manifest: Value = serde_json::from_slice(&self.object(&key(manifest))).unwrap();
+        let cell = |cell: &Value| match cell {
+            Value::Null => "\\N".to_owned(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let row = |line: &str| {
+            let row: Value = serde_json::from_str(line).unwrap();
+            names.iter().map(|name| cell(&row[name])).collect()
+        };
+        let objects = manifest["entries"].as_array().unwrap().iter();
+        let texts = objects.map(|entry| unpacked(&self.object(&key(entry["url"].as_str().unwrap()))));
+        texts.flat_map(|text| text.lines().map(row).collect::<Vec<_>>()).collect()
+    }
+}
+
+const ADDRESS: &str = "s3://b/p/";
 
 impl Stage for Bucket {
     fn put(&self, key: String, body: Bytes, _: &'static str) -> BoxFuture<'static, Result<(), ObjectError>> {
+        let whim = self.1.lock().as_mut().map(Whims::next);
+        let failed = |error: &str| Err(ObjectError::Failed { place: self.address(&key), error: error.to_owned() });
+        if whim == Some(0) {
+            return std::future::ready(failed("503")).boxed();
+        }
+        let reset = std::future::ready(failed("connection reset"));
         let mut objects = self.0.lock();
         if let Some((_, there)) = objects.iter().find(|(name, _)| *name == key) {
             assert_eq!(*there, body, "{key} is not what it was");
         } else {
             objects.push((key, body));
         }
+        if whim == Some(1) {
+            return reset.boxed();
+        }
         async { Ok(()) }.boxed()
     }
 
     fn address(&self, key: &str) -> String {
-        format!("s3://b/p/{key}")
+        format!("{ADDRESS}{key}")
     }
 }
 
