@@ -298,7 +298,8 @@ fn row(sink: &SinkStatus, name: String, now: EpochMs) -> [String; COLUMNS.len()]
         _ => word(sink.state).to_owned(),
     };
     let rejected: u64 = sink.sources.iter().map(|source| source.snapshot_rejected).sum();
-    let error = sink.reason.as_ref().or(sink.last_error.as_ref());
+    let error = sink.reason.as_ref().or(sink.last_error.as_ref()).map(on_one_line);
+    let told: Vec<String> = lost(sink).into_iter().chain(error).collect();
     [
         name,
         tables.join(","),
@@ -309,8 +310,18 @@ fn row(sink: &SinkStatus, name: String, now: EpochMs) -> [String; COLUMNS.len()]
         sink.flushes.to_string(),
         sink.last_flush_ms.map_or_else(|| "-".to_owned(), |at| format!("{} ago", duration(now.since(at)))),
         (sink.parked + rejected).to_string(),
-        error.map_or_else(|| "-".to_owned(), on_one_line),
+        if told.is_empty() { "-".to_owned() } else { told.join("; ") },
     ]
+}
+
+/// That changes were trimmed before the sink had read them. It stays to be told: the target lacks them.
+fn lost(sink: &SinkStatus) -> Option<String> {
+    let times = match sink.trimmed_gaps {
+        0 => return None,
+        1 => "once".to_owned(),
+        several => format!("{several} times"),
+    };
+    Some(format!("changes were trimmed before they were read, {times}: rebuild it"))
 }
 
 pub fn word(state: SinkState) -> &'static str {
@@ -361,6 +372,19 @@ pub mod tests {
             ["search", "Orders", "opensearch+http://h:9200/orders", "running", "3+", "1m1s", "7", "3s ago", "2", "-"]
         );
         assert_eq!(lines[2][..4], ["search v2", "Orders", "opensearch+http://h:9200/orders", "snapshot (9 items)"]);
+    }
+
+    #[test]
+    fn what_was_trimmed_before_it_was_read_stays_to_be_told() {
+        let told = |gaps: u64, error: Option<&str>| {
+            let mut sink = status("");
+            (sink.trimmed_gaps, sink.last_error) = (gaps, error.map(str::to_owned));
+            row(&sink, String::new(), EpochMs(1)).into_iter().next_back().unwrap()
+        };
+        assert_eq!((told(0, None), told(0, Some("no\nroute"))), ("-".to_owned(), "no; route".to_owned()));
+        assert_eq!(told(1, None), "changes were trimmed before they were read, once: rebuild it");
+        let both = "changes were trimmed before they were read, 2 times: rebuild it; no; route";
+        assert_eq!(told(2, Some("no\nroute")), both);
     }
 
     pub fn status(more: &str) -> SinkStatus {

@@ -220,8 +220,13 @@ impl Subject for SharedMemory {
 }
 
 mod tests {
-    use super::super::{assert_passes, each, finds_something, trial};
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use tailrace_store::{LogPosition, Numbers};
+
+    use super::super::{ITEMS_MAX, TABLE, assert_passes, each, finds_something, runtime, trial, world};
     use super::*;
+    use crate::runtime::{Change, Sinks};
 
     #[test]
     fn objects_are_written_once_each() {
@@ -254,6 +259,48 @@ mod tests {
     fn a_sum_counts_each_change_once_with_a_snapshot_and_without() {
         assert_passes(|| Memory::new(Way::Sum, "trim_horizon"), 60);
         assert_passes(|| Memory::new(Way::Sum, "snapshot"), 60);
+    }
+
+    /// docs/spec/sinks.md 1, "Retention": what is trimmed while a sink is stalled is counted, and a restart does not forget it.
+    #[test]
+    fn what_was_trimmed_before_it_was_read_is_counted_over_restarts() {
+        for numbers in Numbers::ALL {
+            let world = world(Memory::new(Way::Documents, "trim_horizon"), numbers, 1);
+            world.weather.calm.store(true, SeqCst);
+            runtime().block_on(async {
+                let db = world.db().await;
+                world.make_table(&db).await;
+                let gaps = async |sinks: &Sinks| sinks.status().await.unwrap()[0].trimmed_gaps;
+                let drained = async |sinks: &Sinks| {
+                    while !sinks.is_drained().await.unwrap() {
+                        tokio::task::yield_now().await;
+                    }
+                };
+                let mut expected = 0;
+                for life in 0..3 {
+                    let sinks = world.sinks(&db).await;
+                    assert_eq!(gaps(&sinks).await, expected, "{numbers:?} {life}");
+                    sinks.start().await;
+                    drained(&sinks).await;
+                    sinks.change("kit", Change::Pause).await.unwrap();
+                    for number in 0..ITEMS_MAX {
+                        world.put(&db, &format!("order-{number}"), life).await;
+                    }
+                    // As at the end of what is kept for it, in some of the shards.
+                    let stream = db.find_table(TABLE).await.unwrap().unwrap().stream.as_ref().unwrap().id;
+                    let shards = world.store.shards(stream).await.unwrap();
+                    for shard in &shards[..1 + usize::from(life == 1)] {
+                        let last = world.store.position(shard.shard, LogPosition::End).await.unwrap();
+                        world.store.trim(shard.shard, last.next()).await.unwrap();
+                        expected += 1;
+                    }
+                    sinks.change("kit", Change::Resume).await.unwrap();
+                    drained(&sinks).await;
+                    assert_eq!(gaps(&sinks).await, expected, "{numbers:?} {life}");
+                    sinks.shutdown().await;
+                }
+            });
+        }
     }
 
     #[test]

@@ -73,6 +73,10 @@ pub struct SinkStatus {
     pub lag_ms: u64,
     /// Records that were set aside.
     pub parked: u64,
+    /// How often changes may have been lost since the version began, all tables together: they were trimmed before they were read, at the end
+    /// of what is kept for sinks. It stands in the checkpoints, and nobody knows how many changes those were.
+    #[serde(default)]
+    pub trimmed_gaps: u64,
     /// Its tables.
     pub sources: Vec<SourceStatus>,
 }
@@ -171,6 +175,7 @@ impl Sinks {
             lag_is_more: false,
             lag_ms: 0,
             parked: 0,
+            trimmed_gaps: 0,
             sources: Vec::new(),
         };
         for table in &spec.sources() {
@@ -232,6 +237,7 @@ impl SinkStatus {
             self.lag_is_more |= shard.pending_is_more;
             self.lag_ms = self.lag_ms.max(u64::try_from(shard.lag.as_millis()).unwrap_or(u64::MAX));
             self.parked += shard.parked_records;
+            self.trimmed_gaps += shard.trimmed_gaps;
             if shard.queued_batches > 0 && self.state == SinkState::Running {
                 self.reason = Some("changes wait for the throttle".to_owned());
             }
