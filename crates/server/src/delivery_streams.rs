@@ -42,7 +42,7 @@ use tailrace_store::StoreError;
 use tokio::sync::mpsc;
 
 use crate::report::Event;
-use crate::sinks::{resolve_secrets, with_what_was_meant};
+use crate::sinks::{Names, read_section};
 
 /// The directory of buckets below the data directory.
 const DIRECTORY: &str = "buckets";
@@ -129,13 +129,7 @@ fn configured(document: &Value, base: &Path) -> Result<Configured, SpecError> {
     if document.is_null() {
         return Ok(Configured::default());
     }
-    let mut resolved = document.clone();
-    resolve_secrets(&mut resolved, base).map_err(|error| SpecError(format!("firehose: {error}")))?;
-    // What is wrong is told of what is written: a secret in the wrong place would be in the error.
-    serde_json::from_value(resolved).map_err(|_| match serde_json::from_value::<Configured>(document.clone()) {
-        Err(error) => SpecError(format!("firehose: {}", with_what_was_meant(&error.to_string(), &[]))),
-        Ok(_) => SpecError("firehose: what a reference stands for does not fit where it stands".to_owned()),
-    })
+    read_section(document, base, Names::default()).map_err(|text| SpecError(format!("firehose: {text}")))
 }
 
 /// Checks what a configuration says of buckets and domains; `base` is the directory that it lies in.

@@ -24,7 +24,7 @@ use tailrace_sinks::spec::SpecError;
 use tokio::sync::mpsc;
 
 use crate::report::Event;
-use crate::sinks::{resolve_secrets, with_what_was_meant};
+use crate::sinks::{Names, read_section};
 
 /// What a section may not say: each destination says it itself.
 const OF_DESTINATIONS: [&str; 2] = ["to", "precision"];
@@ -63,13 +63,7 @@ impl Place {
         }
         let mut written = self.section.clone();
         written["to"] = format!("kinesis:{stream_arn}").into();
-        let mut resolved = written.clone();
-        resolve_secrets(&mut resolved, &self.base).map_err(wrong)?;
-        // What is wrong is told of what is written: a secret in the wrong place would be in the error.
-        serde_json::from_value(resolved).map_err(|_| match serde_json::from_value::<Config>(written) {
-            Err(error) => wrong(with_what_was_meant(&error.to_string(), &OF_DESTINATIONS)),
-            Ok(_) => wrong("what a reference stands for does not fit where it stands"),
-        })
+        read_section(&written, &self.base, Names { never: &OF_DESTINATIONS, ..Names::default() }).map_err(wrong)
     }
 
     /// Checks it.

@@ -25,8 +25,7 @@ use tailrace_sinks::spec::{Kind, SinkSpec, SpecError, Start};
 use tailrace_sinks::views::{self, View};
 use tailrace_sinks::warehouse::{self, Stage, Staging, Warehouse};
 
-use super::file::{nearest, unknown};
-use super::secrets;
+use super::reading::{self, Names};
 
 /// Makes sinks.
 pub struct Builder {
@@ -46,29 +45,13 @@ fn wrong(spec: &SinkSpec, error: impl std::fmt::Display) -> SpecError {
     SpecError(format!("sinks.{}: {error}", spec.name))
 }
 
+/// What every sink may say: it is not among the settings of its kind.
+const OF_EVERY_SINK: [&str; 5] = ["from", "where", "events", "start", "optional"];
+
 /// The settings of the sink itself, with secrets in them. Relative paths of secrets are meant from `base`.
 fn settings<T: DeserializeOwned>(spec: &SinkSpec, base: &Path) -> Result<T, SpecError> {
-    let written = Value::Object(spec.settings.clone());
-    let mut resolved = written.clone();
-    secrets::resolve(&mut resolved, base).map_err(|text| wrong(spec, text))?;
-    // What is wrong is told of what is written: a secret in the wrong place would be in the error.
-    serde_json::from_value(resolved).map_err(|_| match serde_json::from_value::<T>(written) {
-        Err(error) => wrong(spec, with_nearest(&error.to_string(), spec)),
-        Ok(_) => wrong(spec, "what a reference stands for does not fit where it stands"),
-    })
-}
-
-/// What serde tells of a member that there is not, with the one that was meant.
-fn with_nearest(error: &str, spec: &SinkSpec) -> String {
-    let Some((wrong, known)) = unknown(error) else { return error.to_owned() };
-    // What every sink may say was taken out before.
-    let is_of_the_sink = error.starts_with("unknown field ") && spec.settings.contains_key(wrong);
-    let common: &[&str] = if is_of_the_sink { &["from", "where", "events", "start", "optional"] } else { &[] };
-    match nearest(wrong, &[&known, common].concat()) {
-        Some(near) => format!("{error}; did you mean {near}?"),
-        None if is_of_the_sink => format!("{error}, or one of what every sink has: {}", common.join(", ")),
-        None => error.to_owned(),
-    }
+    let names = Names { also: &OF_EVERY_SINK, also_of: "what every sink has", ..Names::default() };
+    reading::read(&Value::Object(spec.settings.clone()), base, names).map_err(|text| wrong(spec, text))
 }
 
 /// The settings of a view.

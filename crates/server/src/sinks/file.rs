@@ -10,6 +10,7 @@ use tailrace_sinks::spec::{Kind, SinkSpec, SpecError, shown};
 use tailrace_sinks::views::{Edge, check_targets};
 use tailrace_template::{Format, SinkPlan, TemplateError};
 
+use super::reading::nearest;
 use super::{build, secrets};
 use crate::{delivery_streams, files, kinesis};
 
@@ -211,31 +212,6 @@ fn is_left_out(config: &mut Value) -> Result<bool, String> {
     let optional = optional.as_bool().ok_or("`optional` is true or false")?;
     let to = config.get("to").and_then(Value::as_str).unwrap_or_default();
     Ok(optional && secrets::variables(to).any(|name| std::env::var_os(name).is_none()))
-}
-
-/// What serde tells of a name that it does not know: that name, and those that it knows.
-pub(super) fn unknown(error: &str) -> Option<(&str, Vec<&str>)> {
-    let is_unknown = error.starts_with("unknown ") || error.contains(": unknown ");
-    let mut quoted = error.split('`').skip(1).step_by(2);
-    let wrong = quoted.next().filter(|_| is_unknown)?;
-    Some((wrong, quoted.collect()))
-}
-
-/// The text of such an error with what may have been meant; any other as it is. `never` are names that are not to be said here.
-pub fn with_what_was_meant(error: &str, never: &[&str]) -> String {
-    let Some((wrong, known)) = unknown(error) else { return error.to_owned() };
-    let known: Vec<&str> = known.into_iter().filter(|name| !never.contains(name)).collect();
-    let error = never.iter().fold(error.to_owned(), |error, name| error.replace(&format!("`{name}`, "), ""));
-    match nearest(wrong, &known) {
-        Some(near) => format!("{error}; did you mean {near}?"),
-        None => error,
-    }
-}
-
-/// What a user may have meant.
-pub(super) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
-    let near = known.iter().map(|name| (strsim::damerau_levenshtein(unknown, name), *name)).min();
-    near.filter(|(distance, name)| *distance <= name.len().max(unknown.len()) / 2).map(|(_, name)| name)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod build;
 mod file;
+mod reading;
 mod secrets;
 
 use std::path::Path;
@@ -26,9 +27,8 @@ use tailrace_sinks::spec::Start;
 use tailrace_store::StoreError;
 use tokio::sync::mpsc;
 
-pub(crate) use secrets::resolve as resolve_secrets;
+pub(crate) use reading::{Names, read as read_section};
 
-pub(crate) use file::with_what_was_meant;
 pub use file::{ConfigFileError, NAMES, SinksFile, beside, read};
 
 use crate::report::Event;

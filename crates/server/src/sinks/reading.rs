@@ -1,0 +1,114 @@
+//! A part of the configuration as what it is to the program: secrets are resolved, and what is wrong is told of what is written, with the name
+//! that may have been meant.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::secrets;
+
+/// Names that the type itself does not say right.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Names<'a> {
+    /// Those that it knows and that nobody is to write there.
+    pub never: &'a [&'a str],
+    /// Those that may stand beside its own, and who has them.
+    pub also: &'a [&'a str],
+    /// Who has those, as in "what every sink has".
+    pub also_of: &'a str,
+}
+
+/// Reads `written`, with the secrets that it refers to. Relative paths of these are meant from `base`.
+///
+/// # Errors
+/// What is wrong, for people. It has no secret.
+pub fn read<T: DeserializeOwned>(written: &Value, base: &Path, names: Names<'_>) -> Result<T, String> {
+    let mut resolved = written.clone();
+    secrets::resolve(&mut resolved, base).map_err(|error| error.to_string())?;
+    // What is wrong is told of what is written: a secret in the wrong place would be in the error.
+    serde_json::from_value(resolved).map_err(|_| match serde_json::from_value::<T>(written.clone()) {
+        Err(error) => with_what_was_meant(&error.to_string(), written, names),
+        Ok(_) => "what a reference stands for does not fit where it stands".to_owned(),
+    })
+}
+
+/// What serde tells of a name that it does not know: that name, and those that it knows.
+fn unknown(error: &str) -> Option<(&str, Vec<&str>)> {
+    let is_unknown = error.starts_with("unknown ") || error.contains(": unknown ");
+    let mut quoted = error.split('`').skip(1).step_by(2);
+    let wrong = quoted.next().filter(|_| is_unknown)?;
+    Some((wrong, quoted.collect()))
+}
+
+/// The text of such an error with what may have been meant; any other as it is.
+fn with_what_was_meant(error: &str, written: &Value, names: Names<'_>) -> String {
+    let Some((wrong, known)) = unknown(error) else { return error.to_owned() };
+    // A member of a member is beside its own alone.
+    let is_of_the_whole = error.starts_with("unknown field ") && written.get(wrong).is_some();
+    let also = if is_of_the_whole { names.also } else { &[] };
+    let may_be = known.into_iter().filter(|name| !names.never.contains(name)).chain(also.iter().copied());
+    let near = nearest(wrong, &may_be.collect::<Vec<_>>());
+    let error = names.never.iter().fold(error.to_owned(), |error, name| error.replace(&format!("`{name}`, "), ""));
+    match near {
+        Some(near) => format!("{error}; did you mean {near}?"),
+        None if also.is_empty() => error,
+        None => format!("{error}, or one of {}: {}", names.also_of, also.join(", ")),
+    }
+}
+
+/// What a user may have meant.
+pub fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
+    let near = known.iter().map(|name| (strsim::damerau_levenshtein(unknown, name), *name)).min();
+    near.filter(|(distance, name)| *distance <= name.len().max(unknown.len()) / 2).map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "it is read, and its errors are looked at")]
+    struct Section {
+        to: Option<String>,
+        region: Option<String>,
+        count: Option<u32>,
+        inner: Option<Box<Section>>,
+    }
+
+    fn error_of(written: Value) -> String {
+        let names = Names { never: &["to"], also: &["from", "where"], also_of: "what every sink has" };
+        read::<Section>(&written, Path::new(""), names).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_of_what_is_written() {
+        for (written, told) in [
+            (
+                json!({"regoin": "x"}),
+                "unknown field `regoin`, expected one of `region`, `count`, `inner`; did you mean region?",
+            ),
+            (
+                json!({"form": "x"}),
+                "unknown field `form`, expected one of `region`, `count`, `inner`; did you mean from?",
+            ),
+            (
+                json!({"zzzzzzzzzz": 1}),
+                "unknown field `zzzzzzzzzz`, expected one of `region`, `count`, `inner`, or one of what every sink has: from, where",
+            ),
+            (json!({"inner": {"form": 1}}), "unknown field `form`, expected one of `region`, `count`, `inner`"),
+            (json!({"count": "x"}), "invalid type: string \"x\", expected u32"),
+        ] {
+            assert_eq!(error_of(written), told);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        std::fs::write(&path, "hunter2").unwrap();
+        let reference = format!("${{file:{}}}", path.display());
+        assert_eq!(error_of(json!({"count": reference})), format!("invalid type: string {reference:?}, expected u32"));
+    }
+}
