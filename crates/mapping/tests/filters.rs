@@ -8,7 +8,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
-use common::engine::TroubledEngine;
+use common::engine::troubled;
 use common::{Stage, TestTime, new_store, open_stream, request, sequence_number, shards};
 use tailrace_mapping::{MappingError, Parameters, ShardState};
 use tailrace_store::Engine;
@@ -45,7 +45,7 @@ async fn the_checkpoint_steps_over_what_is_left_out() {
     let time = TestTime::new();
     let store = new_store(&time);
     open_stream(store.as_ref(), 1).await;
-    let engine = Arc::new(TroubledEngine::new(store.clone()));
+    let engine = Arc::new(troubled(store.clone()));
     let stage = Stage::load_over(engine.clone(), store, time).await;
     stage.create(filtered(&[NONE])).await;
     stage.mappings.drained().await.unwrap();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::Bytes;
-use common::engine::TroubledEngine;
+use common::engine::troubled;
 use common::{STREAM, Stage, append, request, sequence_number, shards, write_damaged};
 use tailrace_core::RecordNo;
 use tailrace_mapping::{GiveUp, Invoked, MappingError, MappingEvent, Parameters, ShardState};
@@ -80,7 +80,7 @@ async fn a_damaged_record_stops_its_shard_only_and_can_be_set_aside() {
 #[tokio::test]
 async fn an_update_that_changes_nothing_writes_nothing() {
     let stage = Stage::new(1).await;
-    let engine = Arc::new(TroubledEngine::new(stage.store.clone()));
+    let engine = Arc::new(troubled(stage.store.clone()));
     let stage = Stage::load_over(engine.clone(), stage.store, stage.time).await;
     let off = Parameters { enabled: Some(false), ..batch(7) };
     let made = stage.create(off.clone()).await;
@@ -122,7 +122,7 @@ async fn a_record_is_redriven_once_at_a_time() {
 async fn what_was_set_aside_in_the_log_is_told() {
     let stage = Stage::new(1).await;
     stage.write("a", 1).await;
-    let engine = Arc::new(TroubledEngine::new(stage.store.clone()));
+    let engine = Arc::new(troubled(stage.store.clone()));
     let mut stage = Stage::load_over(engine.clone(), stage.store, stage.time).await;
     let numbers = RecordNo(7)..=RecordNo(9);
     *engine.lost.lock() = Some(numbers.clone());
@@ -169,7 +169,7 @@ async fn the_word_to_set_a_damaged_record_aside_outlives_a_stop() {
 async fn a_record_that_was_just_redriven_is_not_handed_over_again() {
     let mut stage = Stage::new(1).await;
     stage.write("a", 1).await;
-    let engine = Arc::new(TroubledEngine::new(stage.store.clone()));
+    let engine = Arc::new(troubled(stage.store.clone()));
     let once = Parameters { retry_attempts_max: Some(0), ..batch(1) };
     let uuid = stage.mappings.create(request("TRIM_HORIZON", once)).await.unwrap().uuid();
     stage.call().await.fail();

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::engine::TroubledEngine;
+use common::engine::troubled;
 use common::{ARN, STREAM, Stage, request, seal, sequence_number, shard_of, shards};
 use tailrace_core::clock::Clock;
 use tailrace_mapping::{Invoked, MappingError, MappingEvent, MappingState, Parameters, ShardState};
@@ -566,7 +566,7 @@ async fn a_failed_shard_starts_again_only_when_its_batch_is_back() {
     for n in 0..page + 1 {
         stage.write("a", n).await;
     }
-    let engine = Arc::new(TroubledEngine::new(stage.store.clone()));
+    let engine = Arc::new(troubled(stage.store.clone()));
     let mut stage = Stage::load_over(engine.clone(), stage.store, stage.time).await;
     engine.reads_left.store(1, SeqCst);
     stage.create(batch(page as i64)).await;
@@ -638,7 +638,7 @@ async fn what_waits_is_shown_before_the_first_look_at_it() {
     for n in 0..3 {
         stage.write("a", n).await;
     }
-    let engine = Arc::new(TroubledEngine::new(stage.store.clone()));
+    let engine = Arc::new(troubled(stage.store.clone()));
     let release = engine.hold_next_read();
     let mut stage = Stage::load_over(engine.clone(), stage.store, stage.time).await;
     stage.create(Parameters::default()).await;

@@ -9,6 +9,8 @@ mod commit;
 pub mod contract;
 mod engine;
 mod error;
+#[cfg(feature = "per-shard")]
+mod in_front;
 pub mod keyspace;
 mod model;
 #[cfg(feature = "per-shard")]
@@ -18,6 +20,8 @@ pub mod shards;
 pub use commit::*;
 pub use engine::*;
 pub use error::{StoreError, StoreErrorKind};
+#[cfg(feature = "per-shard")]
+pub use in_front::{InFront, Stand};
 pub use model::{ModelEngine, PlantedBug};
 #[cfg(feature = "per-shard")]
 pub use per_shard::{MemoryEngine, Numbers, PerShardEngine};

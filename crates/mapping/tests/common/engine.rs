@@ -10,12 +10,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tailrace_core::RecordNo;
-use tailrace_store::{
-    CommitId, CommitReceipt, CommitRequest, Engine, Key, KeyRange, LogPage, LogPosition, Outcome, Page, PageLimit,
-    ShardInfo, ShardNo, StoreError, StreamId, Tally,
-};
+use tailrace_store::{CommitReceipt, CommitRequest, Engine, InFront, Key, LogPage, ShardNo, Stand, StoreError};
 
-pub struct TroubledEngine {
+/// What stands before it.
+pub struct Trouble {
     inner: Arc<dyn Engine>,
     /// Reads of the log that succeed before the next one fails.
     pub reads_left: AtomicU64,
@@ -29,18 +27,20 @@ pub struct TroubledEngine {
     held_read: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
 }
 
-impl TroubledEngine {
-    pub fn new(inner: Arc<dyn Engine>) -> TroubledEngine {
-        TroubledEngine {
-            inner,
-            reads_left: AtomicU64::new(u64::MAX),
-            commits: AtomicU64::new(0),
-            lost: Mutex::default(),
-            held: Mutex::default(),
-            held_read: Mutex::default(),
-        }
-    }
+/// It before `inner`.
+#[allow(dead_code, reason = "each test file uses some of these")]
+pub fn troubled(inner: Arc<dyn Engine>) -> InFront<Trouble> {
+    InFront(Trouble {
+        inner,
+        reads_left: AtomicU64::new(u64::MAX),
+        commits: AtomicU64::new(0),
+        lost: Mutex::default(),
+        held: Mutex::default(),
+        held_read: Mutex::default(),
+    })
+}
 
+impl Trouble {
     /// The next read of the log begins only when this is sent.
     #[allow(dead_code, reason = "each test file uses some of these")]
     pub fn hold_next_read(&self) -> tokio::sync::oneshot::Sender<()> {
@@ -58,7 +58,11 @@ impl TroubledEngine {
     }
 }
 
-impl Engine for TroubledEngine {
+impl Stand for Trouble {
+    fn behind(&self) -> &dyn Engine {
+        self.inner.as_ref()
+    }
+
     fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StoreError>> {
         async move {
             let held = self.held.lock().take();
@@ -71,10 +75,6 @@ impl Engine for TroubledEngine {
         .boxed()
     }
 
-    fn page(&self, range: KeyRange, limit: PageLimit) -> BoxFuture<'_, Result<Page, StoreError>> {
-        self.inner.page(range, limit)
-    }
-
     fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {
         async move {
             let receipt = self.inner.commit(request).await?;
@@ -82,32 +82,6 @@ impl Engine for TroubledEngine {
             Ok(receipt)
         }
         .boxed()
-    }
-
-    fn page_beside_log<'a>(
-        &'a self,
-        range: KeyRange,
-        limit: PageLimit,
-        shards: &'a [ShardNo],
-    ) -> BoxFuture<'a, Result<(Page, Vec<RecordNo>), StoreError>> {
-        self.inner.page_beside_log(range, limit, shards)
-    }
-
-    fn tally<'a>(
-        &'a self,
-        range: KeyRange,
-        size: fn(&[u8]) -> usize,
-        key: &'a Key,
-    ) -> BoxFuture<'a, Result<Tally, StoreError>> {
-        self.inner.tally(range, size, key)
-    }
-
-    fn outcome(&self, id: CommitId) -> BoxFuture<'_, Result<Outcome, StoreError>> {
-        self.inner.outcome(id)
-    }
-
-    fn shards(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<ShardInfo>, StoreError>> {
-        self.inner.shards(stream)
     }
 
     fn read_log(
@@ -132,25 +106,5 @@ impl Engine for TroubledEngine {
             Ok(page)
         }
         .boxed()
-    }
-
-    fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<RecordNo, StoreError>> {
-        self.inner.position(shard, position)
-    }
-
-    fn wait_log(&self, shard: ShardNo, after: RecordNo) -> BoxFuture<'_, ()> {
-        self.inner.wait_log(shard, after)
-    }
-
-    fn trim(&self, shard: ShardNo, horizon: RecordNo) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.trim(shard, horizon)
-    }
-
-    fn reclaim(&self, range: KeyRange) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.reclaim(range)
-    }
-
-    fn shutdown(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.shutdown()
     }
 }

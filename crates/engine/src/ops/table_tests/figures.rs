@@ -7,8 +7,8 @@ use futures_util::future::BoxFuture;
 use tailrace_core::{IndexId, RecordNo};
 use tailrace_store::keyspace::{ItemCountKey, ItemSet, KeyKind, StreamKey, TableId};
 use tailrace_store::{
-    CommitId, CommitReceipt, CommitRequest, Decision, Engine, Key, KeyRange, LogPage, LogPosition, Outcome, Page,
-    PageLimit, Reads, ShardInfo, ShardNo, StoreError, StreamId, Tally, Write, commit,
+    CommitReceipt, CommitRequest, Decision, Engine, InFront, Key, KeyRange, PageLimit, Reads, ShardInfo, ShardNo,
+    Stand, StoreError, StreamId, Tally, Write, commit,
 };
 
 use tokio::sync::Notify;
@@ -49,7 +49,11 @@ fn no_answer() -> StoreError {
     StoreError::Io("the disk does not answer".to_owned())
 }
 
-impl Engine for Watched {
+impl Stand for Watched {
+    fn behind(&self) -> &dyn Engine {
+        self.inner.as_ref()
+    }
+
     fn get<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<bytes::Bytes>>, StoreError>> {
         let is_count = |key: &Key| KeyKind::of(key.as_bytes()) == Some(KeyKind::ItemCount);
         if keys.len() > 1 && self.holds_fetches.swap(false, Ordering::Relaxed) {
@@ -62,19 +66,6 @@ impl Engine for Watched {
         }
     }
 
-    fn page(&self, range: KeyRange, limit: PageLimit) -> BoxFuture<'_, Result<Page, StoreError>> {
-        self.inner.page(range, limit)
-    }
-
-    fn page_beside_log<'a>(
-        &'a self,
-        range: KeyRange,
-        limit: PageLimit,
-        shards: &'a [ShardNo],
-    ) -> BoxFuture<'a, Result<(Page, Vec<RecordNo>), StoreError>> {
-        self.inner.page_beside_log(range, limit, shards)
-    }
-
     fn tally<'a>(
         &'a self,
         range: KeyRange,
@@ -85,10 +76,6 @@ impl Engine for Watched {
             true => std::future::ready(Err(no_answer())).boxed(),
             false => self.inner.tally(range, size, key),
         }
-    }
-
-    fn outcome(&self, id: CommitId) -> BoxFuture<'_, Result<Outcome, StoreError>> {
-        self.inner.outcome(id)
     }
 
     fn commit<'a>(&'a self, request: CommitRequest<'a>) -> BoxFuture<'a, Result<CommitReceipt, StoreError>> {
@@ -121,24 +108,6 @@ impl Engine for Watched {
         }
     }
 
-    fn read_log(
-        &self,
-        shard: ShardNo,
-        after: RecordNo,
-        records_max: usize,
-        bytes_max: usize,
-    ) -> BoxFuture<'_, Result<LogPage, StoreError>> {
-        self.inner.read_log(shard, after, records_max, bytes_max)
-    }
-
-    fn position(&self, shard: ShardNo, position: LogPosition) -> BoxFuture<'_, Result<RecordNo, StoreError>> {
-        self.inner.position(shard, position)
-    }
-
-    fn wait_log(&self, shard: ShardNo, after: RecordNo) -> BoxFuture<'_, ()> {
-        self.inner.wait_log(shard, after)
-    }
-
     fn trim(&self, shard: ShardNo, horizon: RecordNo) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
             let stuck = *self.stuck.lock();
@@ -151,28 +120,20 @@ impl Engine for Watched {
         }
         .boxed()
     }
-
-    fn reclaim(&self, range: KeyRange) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.reclaim(range)
-    }
-
-    fn shutdown(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.shutdown()
-    }
 }
 
 fn full() -> StoreError {
     StoreError::Full("the disk".to_owned())
 }
 
-pub(super) async fn watched() -> (Bench, Arc<Watched>) {
+pub(super) async fn watched() -> (Bench, Arc<InFront<Watched>>) {
     watched_with(Settings::default()).await
 }
 
-pub(super) async fn watched_with(settings: Settings) -> (Bench, Arc<Watched>) {
+pub(super) async fn watched_with(settings: Settings) -> (Bench, Arc<InFront<Watched>>) {
     let mut bench = Bench::new().await;
     let inner = bench.store.clone();
-    let watched = Arc::new(Watched {
+    let watched = Arc::new(InFront(Watched {
         inner,
         counts_fail: AtomicBool::new(false),
         tallies_fail: AtomicBool::new(false),
@@ -184,7 +145,7 @@ pub(super) async fn watched_with(settings: Settings) -> (Bench, Arc<Watched>) {
         fetch_came: Notify::new(),
         fetch_goes: Notify::new(),
         stuck: parking_lot::Mutex::default(),
-    });
+    }));
     let rng = Arc::new(SeededRng::new(2));
     bench.db = Db::open(watched.clone(), bench.clock.clone(), rng, settings).await.unwrap();
     (bench, watched)
