@@ -7,45 +7,51 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tailrace_core::{ApiError, EpochMs, ErrorCode, Json, Service};
-use tailrace_engine::ops;
+use tailrace_engine::{Caller, ops};
 
 use crate::answer::{invalid, limit};
 use crate::config::{self, Config, Kind};
 use crate::limits::{BATCH_BYTES_MAX, LIST_PAGE, TAGS_MAX};
-use crate::row::{Encryption, Row};
+use crate::row::{Asked, Encryption, Row};
 use crate::streams::DeliveryStreams;
 
 /// The one destination of a stream.
 const DESTINATION_ID: &str = "destinationId-000000000001";
 const DIRECT_PUT: &str = "DirectPut";
 
-/// Runs an operation: a JSON body in, a JSON body out.
+/// Runs an operation: a JSON body in, a JSON body out. `caller` is who asks.
 ///
 /// # Errors
 /// What the client is to read.
-pub async fn execute(streams: &DeliveryStreams, operation: &str, body: &[u8]) -> Result<Bytes, ApiError> {
+pub async fn execute(
+    streams: &DeliveryStreams,
+    operation: &str,
+    body: &[u8],
+    caller: &Caller<'_>,
+) -> Result<Bytes, ApiError> {
+    let asked = Asked { operation, caller };
     let valid = ops::validated(streams.db(), Service::Firehose, operation, body)?;
     let answer = match operation {
         "PutRecord" => put_record(streams, valid).await?,
         "PutRecordBatch" => put_record_batch(streams, valid).await?,
-        "CreateDeliveryStream" => create(streams, read(body)?).await?,
+        "CreateDeliveryStream" => create(streams, read(body)?, asked).await?,
         "DeleteDeliveryStream" => {
-            streams.delete(&read::<Named>(body)?.name).await?;
+            streams.delete(&read::<Named>(body)?.name, asked).await?;
             json!({})
         }
         "DescribeDeliveryStream" => describe(streams, &read::<Named>(body)?.name)?,
         "ListDeliveryStreams" => list(streams, &read(body)?),
-        "UpdateDestination" => update(streams, read(body)?).await?,
-        "TagDeliveryStream" => tag(streams, read(body)?).await?,
-        "UntagDeliveryStream" => untag(streams, read(body)?).await?,
+        "UpdateDestination" => update(streams, read(body)?, asked).await?,
+        "TagDeliveryStream" => tag(streams, read(body)?, asked).await?,
+        "UntagDeliveryStream" => untag(streams, read(body)?, asked).await?,
         "ListTagsForDeliveryStream" => tags(streams, &read(body)?)?,
-        "StartDeliveryStreamEncryption" => start_encryption(streams, read(body)?).await?,
+        "StartDeliveryStreamEncryption" => start_encryption(streams, read(body)?, asked).await?,
         "StopDeliveryStreamEncryption" => {
             let change = |row: &mut Row| {
                 row.encryption = None;
                 Ok(())
             };
-            streams.change(&read::<Named>(body)?.name, change).await?;
+            streams.change(&read::<Named>(body)?.name, change, asked).await?;
             json!({})
         }
         _ => return Err(Service::Firehose.api().unknown_operation(operation)),
@@ -63,22 +69,27 @@ pub async fn ensure(streams: &DeliveryStreams, request: &Value) -> Result<bool, 
     ops::validated(streams.db(), Service::Firehose, "CreateDeliveryStream", body.as_bytes())?;
     let request: Create = read(body.as_bytes())?;
     let name = &request.delivery_stream_name;
-    let Ok(row) = streams.row(name) else { return create(streams, request).await.map(|_| true) };
+    let caller = Caller::default();
+    let asked = |operation| Asked { operation, caller: &caller };
+    let Ok(row) = streams.row(name) else {
+        return create(streams, request, asked("CreateDeliveryStream")).await.map(|_| true);
+    };
     let config = checked(&request)?;
     let mut tags = row.tags.clone();
     add_tags(&mut tags, request.tags.unwrap_or_default())?;
     let encryption = request.delivery_stream_encryption_configuration_input.or_else(|| row.encryption.clone());
     let is_new = row.config() != config;
     if is_new {
-        streams.update(name, |_| Ok(config)).await?;
+        streams.update(name, |_| Ok(config), asked("UpdateDestination")).await?;
     }
     let is_changed = (&tags, &encryption) != (&row.tags, &row.encryption);
+    let operation = if tags == row.tags { "StartDeliveryStreamEncryption" } else { "TagDeliveryStream" };
     if is_changed {
         let change = |row: &mut Row| {
             (row.tags, row.encryption) = (tags, encryption);
             Ok(())
         };
-        streams.change(name, change).await?;
+        streams.change(name, change, asked(operation)).await?;
     }
     Ok(is_new || is_changed)
 }
@@ -193,14 +204,14 @@ fn checked(request: &Create) -> Result<Config, ApiError> {
     Ok(config)
 }
 
-async fn create(streams: &DeliveryStreams, request: Create) -> Result<Value, ApiError> {
+async fn create(streams: &DeliveryStreams, request: Create, asked: Asked<'_>) -> Result<Value, ApiError> {
     let config = checked(&request)?;
     let Create { delivery_stream_name: name, delivery_stream_encryption_configuration_input: encryption, tags, .. } =
         request;
     let mut row_tags = Tags::new();
     add_tags(&mut row_tags, tags.unwrap_or_default())?;
     let with = |row: &mut Row| (row.encryption, row.tags) = (encryption, row_tags);
-    streams.create(&name, config, with).await?;
+    streams.create(&name, config, with, asked).await?;
     Ok(json!({"DeliveryStreamARN": streams.arn(&name)}))
 }
 
@@ -271,7 +282,7 @@ struct Update {
     rest: Map<String, Value>,
 }
 
-async fn update(streams: &DeliveryStreams, request: Update) -> Result<Value, ApiError> {
+async fn update(streams: &DeliveryStreams, request: Update, asked: Asked<'_>) -> Result<Value, ApiError> {
     let name = &request.delivery_stream_name;
     let arn = streams.arn(name);
     let change = |row: &Row| {
@@ -290,7 +301,7 @@ async fn update(streams: &DeliveryStreams, request: Update) -> Result<Value, Api
         config::read(&updated).map_err(|error| invalid(error.to_string()))?;
         Ok(updated)
     };
-    streams.update(name, change).await?;
+    streams.update(name, change, asked).await?;
     Ok(json!({}))
 }
 
@@ -322,9 +333,9 @@ struct TagRequest {
     tags: Vec<Tag>,
 }
 
-async fn tag(streams: &DeliveryStreams, request: TagRequest) -> Result<Value, ApiError> {
+async fn tag(streams: &DeliveryStreams, request: TagRequest, asked: Asked<'_>) -> Result<Value, ApiError> {
     let TagRequest { delivery_stream_name, tags } = request;
-    streams.change(&delivery_stream_name, |row| add_tags(&mut row.tags, tags)).await?;
+    streams.change(&delivery_stream_name, |row| add_tags(&mut row.tags, tags), asked).await?;
     Ok(json!({}))
 }
 
@@ -335,12 +346,12 @@ struct Untag {
     tag_keys: Vec<String>,
 }
 
-async fn untag(streams: &DeliveryStreams, request: Untag) -> Result<Value, ApiError> {
+async fn untag(streams: &DeliveryStreams, request: Untag, asked: Asked<'_>) -> Result<Value, ApiError> {
     let change = |row: &mut Row| {
         row.tags.retain(|key, _| !request.tag_keys.contains(key));
         Ok(())
     };
-    streams.change(&request.delivery_stream_name, change).await?;
+    streams.change(&request.delivery_stream_name, change, asked).await?;
     Ok(json!({}))
 }
 
@@ -389,7 +400,11 @@ fn check_encryption(encryption: &Encryption) -> Result<(), ApiError> {
     }
 }
 
-async fn start_encryption(streams: &DeliveryStreams, request: StartEncryption) -> Result<Value, ApiError> {
+async fn start_encryption(
+    streams: &DeliveryStreams,
+    request: StartEncryption,
+    asked: Asked<'_>,
+) -> Result<Value, ApiError> {
     let aws = || Encryption { key_type: "AWS_OWNED_CMK".to_owned(), key_arn: None };
     let encryption = request.delivery_stream_encryption_configuration_input.unwrap_or_else(aws);
     check_encryption(&encryption)?;
@@ -397,6 +412,6 @@ async fn start_encryption(streams: &DeliveryStreams, request: StartEncryption) -
         row.encryption = Some(encryption);
         Ok(())
     };
-    streams.change(&request.delivery_stream_name, change).await?;
+    streams.change(&request.delivery_stream_name, change, asked).await?;
     Ok(json!({}))
 }

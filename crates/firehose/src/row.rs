@@ -1,20 +1,24 @@
 //! The row of a delivery stream. Versioned JSON (docs/format.md, Delivery streams).
 //!
 //! Invariants: a row is changed only from what whoever changes it has seen; the log's stream is opened in the commit that makes the row, and
-//! dropped in the one that marks it as deleted, after which the row stays until everything else is gone.
+//! dropped in the one that marks it as deleted, after which the row stays until everything else is gone; a record of what was done and who asked
+//! is in the commit of the change.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tailrace_core::{EpochMs, MappingId, StreamId};
 use tailrace_delivery::{each, read_row};
+use tailrace_engine::Caller;
+use tailrace_engine::control::{self, Action};
 use tailrace_engine::streams::hidden;
 use tailrace_store::keyspace::DeliveryStreamKey;
-use tailrace_store::{Decision, Engine, StoreError, Write, commit};
+use tailrace_store::{Decision, Engine, Reads, StoreError, Write, commit};
 
-use crate::config::{Config, Kind};
+use crate::config::{self, Config, Kind};
+use crate::remote::Remote;
 
 /// The newest version of the stored form. A kind of destination has the version with which it came, so that no older program takes it for
 /// what it is not.
@@ -52,6 +56,18 @@ pub struct Row {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
 }
+
+/// What is done to a row, and who asked for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The operation.
+    pub operation: &'a str,
+    /// Who.
+    pub caller: &'a Caller<'a>,
+}
+
+/// Stands for what may be a secret.
+const HIDDEN: &str = "***";
 
 /// Encryption, as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +137,37 @@ impl Row {
         (self.kind, self.destination) = (config.kind, config.members);
     }
 
+    /// What it is, as somebody else may see it: as it is described, without what may be a secret.
+    pub fn shown(&self) -> Value {
+        let config = self.config();
+        let mut destination = Value::Object(config::descriptions(&config));
+        let endpoint = "/HttpEndpointDestinationDescription";
+        if let Some(url) = destination.pointer_mut(&format!("{endpoint}/EndpointConfiguration/Url")) {
+            let remote = config::read(&config).ok().and_then(|destination| destination.remote);
+            *url = remote.as_ref().map_or_else(|| HIDDEN.to_owned(), Remote::shown).into();
+        }
+        let attributes = destination.pointer_mut(&format!("{endpoint}/RequestConfiguration/CommonAttributes"));
+        for attribute in attributes.and_then(Value::as_array_mut).into_iter().flatten() {
+            attribute["AttributeValue"] = HIDDEN.into();
+        }
+        json!({
+            "DeliveryStreamName": self.name,
+            "VersionId": self.version.to_string(),
+            "DeliveryStreamEncryptionConfiguration": self.encryption,
+            "Tags": self.tags,
+            "Destination": destination,
+        })
+    }
+
+    /// The record of a change, if anybody wants to know.
+    fn record(reads: &Reads<'_>, asked: Asked<'_>, before: Option<&Row>, after: Option<&Row>) -> Option<Write> {
+        let row = reads.shared[0].as_ref()?;
+        let resource = format!("deliverystream/{}", before.or(after)?.name);
+        let [before, after] = [before, after].map(|row| row.map(|row| row.shown().to_string()));
+        let (before, after) = (before.as_deref().map(str::as_bytes), after.as_deref().map(str::as_bytes));
+        control::record(Some(row), &Action { name: asked.operation, resource: &resource, before, after }, asked.caller)
+    }
+
     /// Reads a row.
     ///
     /// # Errors
@@ -174,8 +221,10 @@ pub async fn create(
     row: Row,
     stream_name: &str,
     rows_max: usize,
+    asked: Asked<'_>,
 ) -> Result<Result<Stored, NotMade>, StoreError> {
     let keys = [DeliveryStreamKey::key(&row.name), hidden::counter_key()];
+    let shared = [control::key()];
     loop {
         // Whoever makes a stream raises the counter: while it stands, there are no more rows than were counted behind it.
         let counted_at = store.get(std::slice::from_ref(&keys[1])).await?.pop().flatten();
@@ -185,7 +234,7 @@ pub async fn create(
             Ok(())
         })
         .await?;
-        let made = commit(store, &[], &keys, |reads| {
+        let made = commit(store, &shared, &keys, |reads| {
             if reads.exclusive[0].is_some() {
                 return Decision::Reject(Ok(Some(Err(NotMade::Exists))));
             }
@@ -202,7 +251,9 @@ pub async fn create(
             let bytes = row.encode();
             let put = Write::Put { key: keys[0].clone(), value: bytes.clone() };
             let opened = hidden::open(stream, stream_name, crate::records::PARTITION, row.created_ms);
-            Decision::Apply(opened.into_iter().chain([put]).collect(), Ok(Some(Ok(Stored { row, bytes }))))
+            let noted = Row::record(reads, asked, None, Some(&row));
+            let writes = opened.into_iter().chain([put]).chain(noted).collect();
+            Decision::Apply(writes, Ok(Some(Ok(Stored { row, bytes }))))
         });
         if let Some(decided) = made.await?.answer? {
             return Ok(decided);
@@ -214,10 +265,16 @@ pub async fn create(
 ///
 /// # Errors
 /// The store's.
-pub async fn change(store: &dyn Engine, seen: &Stored, row: Row) -> Result<Option<Stored>, StoreError> {
+pub async fn change(
+    store: &dyn Engine,
+    seen: &Stored,
+    row: Row,
+    asked: Asked<'_>,
+) -> Result<Option<Stored>, StoreError> {
     let keys = [DeliveryStreamKey::key(&row.name), hidden::descriptor_key(row.stream)];
     let bytes = row.encode();
-    let changed = commit(store, &[], &keys, |reads| {
+    let shared = [control::key()];
+    let changed = commit(store, &shared, &keys, |reads| {
         if reads.exclusive[0].as_ref() != Some(&seen.bytes) {
             return Decision::Reject(false);
         }
@@ -225,6 +282,7 @@ pub async fn change(store: &dyn Engine, seen: &Stored, row: Row) -> Result<Optio
         if row.deleted && !seen.row.deleted {
             writes.extend(hidden::drop(row.stream));
         }
+        writes.extend(Row::record(reads, asked, Some(&seen.row), Some(&row).filter(|row| !row.deleted)));
         Decision::Apply(writes, true)
     });
     Ok(changed.await?.answer.then_some(Stored { row, bytes }))

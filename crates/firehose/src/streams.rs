@@ -26,7 +26,7 @@ use crate::events::Events;
 use crate::limits::{FLUSH_RECORDS_MAX, STREAMS_MAX};
 use crate::redshift::Table;
 use crate::remote::{Remote, Sender};
-use crate::row::{self, NotMade, Row, Stored};
+use crate::row::{self, Asked, NotMade, Row, Stored};
 use crate::transform::Transformer;
 use crate::{Buckets, Clusters, Endpoints, Functions, Warehouses, answer, beside, config, records};
 
@@ -362,6 +362,7 @@ impl DeliveryStreams {
         name: &str,
         destination: Config,
         with: impl FnOnce(&mut Row),
+        asked: Asked<'_>,
     ) -> Result<(), ApiError> {
         let inner = &self.0;
         let in_use = || answer::in_use(name, self.account());
@@ -370,7 +371,7 @@ impl DeliveryStreams {
         }
         let mut row = Row::new(name, destination, inner.context.rng.uuid(), self.now());
         with(&mut row);
-        let made = row::create(inner.store(), row, &format!("{LOG_NAME}{name}"), STREAMS_MAX).await;
+        let made = row::create(inner.store(), row, &format!("{LOG_NAME}{name}"), STREAMS_MAX, asked).await;
         let stored = made.map_err(|error| store_failure(&error))?.map_err(|not_made| match not_made {
             NotMade::Exists => in_use(),
             NotMade::Full(count) => {
@@ -391,12 +392,13 @@ impl DeliveryStreams {
         &self,
         name: &str,
         change: impl FnOnce(&mut Row) -> Result<(), ApiError>,
+        asked: Asked<'_>,
     ) -> Result<(), ApiError> {
         let entry = self.entry(name)?;
         let _changing = entry.changing.lock().await;
         let mut row = self.still(&entry)?;
         change(&mut row)?;
-        self.store(&entry, row).await
+        self.store(&entry, row, asked).await
     }
 
     /// Replaces the destination of a stream. A flush that is under way ends under the destination from before; one that fails at that
@@ -408,6 +410,7 @@ impl DeliveryStreams {
         &self,
         name: &str,
         change: impl FnOnce(&Row) -> Result<Config, ApiError>,
+        asked: Asked<'_>,
     ) -> Result<(), ApiError> {
         let entry = self.entry(name)?;
         let _changing = entry.changing.lock().await;
@@ -417,7 +420,7 @@ impl DeliveryStreams {
         row.version += 1;
         row.updated_ms = Some(self.now());
         self.0.stop(&entry).await;
-        let stored = self.store(&entry, row).await;
+        let stored = self.store(&entry, row, asked).await;
         self.0.start(&entry).await;
         stored
     }
@@ -426,7 +429,7 @@ impl DeliveryStreams {
     ///
     /// # Errors
     /// ResourceNotFoundException, or the store's failure.
-    pub(crate) async fn delete(&self, name: &str) -> Result<(), ApiError> {
+    pub(crate) async fn delete(&self, name: &str, asked: Asked<'_>) -> Result<(), ApiError> {
         let find = || self.0.entries.lock().get(name).cloned();
         let not_found = || answer::not_found(name, self.account());
         let entry = find().ok_or_else(not_found)?;
@@ -439,7 +442,7 @@ impl DeliveryStreams {
         if !row.deleted {
             row.deleted = true;
             // First: what cannot be deleted goes on.
-            self.store(&entry, row).await?;
+            self.store(&entry, row, asked).await?;
         }
         self.0.stop(&entry).await;
         let stored = Arc::clone(&entry.stored.lock());
@@ -474,9 +477,9 @@ impl DeliveryStreams {
         if row.deleted { Err(answer::not_found(&entry.name, self.account())) } else { Ok(row) }
     }
 
-    async fn store(&self, entry: &Entry, row: Row) -> Result<(), ApiError> {
+    async fn store(&self, entry: &Entry, row: Row, asked: Asked<'_>) -> Result<(), ApiError> {
         let seen = Arc::clone(&entry.stored.lock());
-        let stored = row::change(self.0.store(), &seen, row).await.map_err(|error| store_failure(&error))?;
+        let stored = row::change(self.0.store(), &seen, row, asked).await.map_err(|error| store_failure(&error))?;
         let changed = || ApiError::new(ErrorCode::InternalServerError, "another server changes the delivery stream");
         *entry.stored.lock() = Arc::new(stored.ok_or_else(changed)?);
         Ok(())

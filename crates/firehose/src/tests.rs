@@ -7,6 +7,7 @@
 mod compressor;
 mod functions;
 mod index;
+mod noted;
 mod redshift;
 mod retention;
 mod take_over;
@@ -30,7 +31,7 @@ use tailrace_core::rng::SeededRng;
 use tailrace_core::{EpochMs, MonotonicMs};
 use tailrace_delivery::{Room, Timer};
 use tailrace_engine::background::Task;
-use tailrace_engine::{Db, Settings};
+use tailrace_engine::{Caller, Db, Settings};
 use tailrace_sinks::objects::S3Config;
 use tailrace_sinks::objects::store::{Destination, ObjectWriter};
 use tailrace_sinks::post::{NoReply, Post, Reply};
@@ -186,6 +187,9 @@ fn is_below(folder: &str, key: &str) -> bool {
     })
 }
 
+/// Of changes that no operation makes.
+const BY_NOBODY: crate::row::Asked<'_> = crate::row::Asked { operation: "", caller: &Caller::Service };
+
 struct Outside(Arc<World>);
 
 impl Buckets for Outside {
@@ -322,7 +326,7 @@ fn endpoint(host: &str, retry_s: u64, more: Value) -> Value {
 }
 
 async fn call(streams: &DeliveryStreams, operation: &str, body: Value) -> Value {
-    let answer = execute(streams, operation, body.to_string().as_bytes()).await;
+    let answer = execute(streams, operation, body.to_string().as_bytes(), &Caller::default()).await;
     serde_json::from_slice(&answer.unwrap_or_else(|error| panic!("{operation} {body}: {error}"))).unwrap()
 }
 
@@ -737,8 +741,10 @@ fn an_updated_destination_is_that_of_the_records_that_follow() {
             "DestinationId": "destinationId-000000000001",
             "ExtendedS3DestinationUpdate": {"Prefix": "two/", "CompressionFormat": "GZIP"}});
         call(&streams, "UpdateDestination", update.clone()).await;
-        let again =
-            execute(&streams, "UpdateDestination", update.to_string().as_bytes()).await.unwrap_err().to_string();
+        let again = execute(&streams, "UpdateDestination", update.to_string().as_bytes(), &Caller::default())
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(
             again.starts_with("ConcurrentModificationException: Cannot update firehose: arn:aws:firehose:"),
             "{again}"

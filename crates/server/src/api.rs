@@ -45,13 +45,13 @@ impl Api for ServerApi {
     }
 
     async fn call(&self, service: Service, operation: &str, body: Bytes, context: &Context) -> Result<Bytes, ApiError> {
-        if service == Service::Firehose {
-            return Box::pin(tailrace_firehose::execute(&self.delivery_streams, operation, &body)).await;
-        }
         let (access_key, request_id) = (context.access_key(), Some(context.request_id()));
         let written = Written::default();
         let host = context.host();
         let caller = Caller::Client(Client { operation, access_key, request_id, host, written: Some(&written) });
+        if service == Service::Firehose {
+            return Box::pin(tailrace_firehose::execute(&self.delivery_streams, operation, &body, &caller)).await;
+        }
         if let (Some(as_of), Service::DynamoDb) = (context.as_of(), service) {
             Box::pin(as_of::wait(&self.sinks, operation, &body, as_of)).await?;
         }

@@ -15,7 +15,7 @@ fn what_no_compressor_takes_waits() {
         // The service's model knows of no such compressor: the row is made without it.
         let consumer = "00000000-0000-4000-8000-000000000007".to_owned();
         let row = Row::new(NAME, Config { kind: Kind::S3, members }, consumer, world.clock.now());
-        row::create(world.store.as_ref(), row, "$delivery/clicks", 9).await.unwrap().ok().unwrap();
+        row::create(world.store.as_ref(), row, "$delivery/clicks", 9, BY_NOBODY).await.unwrap().ok().unwrap();
         let streams = world.streams().await;
         call(&streams, "PutRecordBatch", batch(&["a".to_owned(), "b".to_owned()])).await;
         streams.start().await;

@@ -120,7 +120,7 @@ fn a_stream_that_is_marked_as_deleted_is_claimed_by_nobody() {
                 }
                 world.store.hold_syncs(false);
             };
-            let (marked, ()) = tokio::join!(row::change(store, &seen, deleted), lift);
+            let (marked, ()) = tokio::join!(row::change(store, &seen, deleted, BY_NOBODY), lift);
             assert!(marked.unwrap().is_some());
             streams.shutdown().await;
             assert_eq!(world.rows(KeyKind::Owner).await, 0, "{numbers:?}");
@@ -131,7 +131,7 @@ fn a_stream_that_is_marked_as_deleted_is_claimed_by_nobody() {
 async fn make(store: &dyn Engine, name: &str, rows_max: usize) -> Result<Stored, NotMade> {
     let config = Config { kind: Kind::S3, members: serde_json::Map::new() };
     let row = Row::new(name, config, format!("uuid of {name}"), EpochMs(1));
-    let made: Result<_, StoreError> = row::create(store, row, &format!("$delivery/{name}"), rows_max).await;
+    let made: Result<_, StoreError> = row::create(store, row, &format!("$delivery/{name}"), rows_max, BY_NOBODY).await;
     made.unwrap()
 }
 
@@ -163,7 +163,7 @@ async fn a_row_is_removed_only_as_it_was_seen() {
     let made = make(store, "a", 9).await.ok().unwrap();
     let mut row = made.row.clone();
     row.deleted = true;
-    let deleted = row::change(store, &made, row).await.unwrap().unwrap();
+    let deleted = row::change(store, &made, row, BY_NOBODY).await.unwrap().unwrap();
     row::remove(store, &deleted).await.unwrap();
     let next = make(store, "a", 9).await.ok().unwrap();
     row::remove(store, &deleted).await.unwrap();

@@ -40,7 +40,7 @@ fn a_deletion_that_failed_is_gone_on_with() {
         let named = json!({"DeliveryStreamName": NAME});
         let ask = async |operation: &str| {
             let error =
-                execute(&streams, operation, named.to_string().as_bytes()).await.unwrap_err();
+                execute(&streams, operation, named.to_string().as_bytes(), &Caller::default()).await.unwrap_err();
             error.to_string()
         };
         let failed = ask("DeleteDeliveryStream").await;
