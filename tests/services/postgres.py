@@ -13,11 +13,13 @@ import pathlib
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from shared import free_port  # noqa: E402
 
 START_SECONDS_MAX = 60
 # PostgreSQL refuses to run as root; whoever has no rights will do.
@@ -55,9 +57,7 @@ class Postgres:
             program.chmod(0o755)
         self.data = self.folder / "data"
         self.log = self.folder / "log"
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self.port = listener.getsockname()[1]
+        self.port = free_port()
         self.process = None
         self.run("initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--encoding=UTF8", "--locale=C", "--no-sync")
 

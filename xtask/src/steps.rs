@@ -22,6 +22,9 @@ const TEST: [&str; 3] = ["test", "--workspace", "--no-fail-fast"];
 /// With those that need a real server.
 const WITH_SERVERS: [&str; 2] = ["--features", "tailrace-sinks/real-servers"];
 
+/// Most workers of the wire tests: each may have an OpenSearch and a PostgreSQL beside its servers.
+const WIRE_WORKERS_MAX: &str = "4";
+
 /// The root of the repository.
 pub fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -150,6 +153,8 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
     let wire = run(environment
         .python()
         .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider"])
+        // A file is one worker's: its tests share servers.
+        .args(["--numprocesses=auto", "--maxprocesses", WIRE_WORKERS_MAX, "--dist=loadfile"])
         // Each test leaves a data directory behind, ten gigabytes in all: those of tests that passed go.
         .args(["-o", "tmp_path_retention_policy=failed", "tests/wire"])
         .env("TAILRACE_BINARY", &binary)
