@@ -441,11 +441,12 @@ impl Resolver<'_> {
         }
         match value {
             Value::Absent | Value::Null => Ok(generated()),
-            value => value
-                .as_text()
-                .and_then(|text| text.as_literal())
-                .filter(|name| !name.is_empty())
-                .ok_or_else(|| TemplateError::at(&path, format!("a name is expected, not {}", value.brief()))),
+            value => {
+                value.as_text().and_then(|text| text.as_literal()).filter(|name| !name.is_empty()).ok_or_else(|| {
+                    let hint = self.taken_for(node);
+                    TemplateError::at(&path, format!("a name is expected, not {}{hint}", value.brief()))
+                })
+            }
         }
     }
 }
