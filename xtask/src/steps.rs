@@ -25,6 +25,9 @@ const WITH_SERVERS: [&str; 2] = ["--features", "tailrace-sinks/real-servers"];
 /// Most workers of the wire tests: each may have an OpenSearch and a PostgreSQL beside its servers.
 const WIRE_WORKERS_MAX: &str = "4";
 
+/// The tests of the client of Node.js functions, which are run with other versions of Node.js as well.
+const OF_NODE: [&str; 6] = ["--test", "node_results", "--test", "node_failures", "--test", "node_typescript"];
+
 /// The root of the repository.
 pub fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -105,7 +108,8 @@ fn target_directory() -> PathBuf {
 }
 
 /// All tests but those that need a program of `without`, each suite to its end, so that one run tells all that fails. Functions of
-/// Node.js and Java run in the environment's ones, unless the Rust tests run alone: then in the machine's.
+/// Node.js and Java run in the environment's ones, unless the Rust tests run alone: then in the machine's. Those of Node.js are run with
+/// its oldest and its newest version, too.
 ///
 /// # Errors
 /// What cannot be prepared at once; else the suites that failed, behind the last one.
@@ -145,6 +149,9 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
         eprintln!("left out: the Rust tests with real servers, and the wire tests");
         return rust;
     };
+    // As they were built: built for themselves they would have other features.
+    let of_node = |node: PathBuf| run(cargo().args(TEST).args(WITH_SERVERS).args(OF_NODE).env("NODE", node));
+    let of_nodes: Vec<_> = environment.nodes_of_functions()?.into_iter().map(of_node).collect();
     if let Some(java) = &java {
         java.check_client(&environment, &root, &target_directory().join("java-client"))?;
     }
@@ -172,7 +179,8 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
         Some(java) => java.test(&root.join("tests/java"), &target_directory().join("java-tests"), &binary),
         None => Ok(()),
     };
-    let failed: Vec<String> = [rust, wire, javascript, java].into_iter().filter_map(Result::err).collect();
+    let failed: Vec<String> =
+        [rust, wire, javascript, java].into_iter().chain(of_nodes).filter_map(Result::err).collect();
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
 }
 
