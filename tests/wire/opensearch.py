@@ -2,6 +2,10 @@
 
 Its jars are those of tests/services/opensearch.txt, fetched from Maven Central into .venv/opensearch; it runs on the Java runtime
 that the pinned Python packages hold. Nothing of the machine's is used, and it runs as any user.
+
+    python tests/wire/opensearch.py
+
+prints its address, and ends it when its input ends.
 """
 
 import contextlib
@@ -13,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 
@@ -140,3 +145,11 @@ class OpenSearch:
                 return found
             found |= {hit["_id"]: hit["_source"] for hit in page["hits"]["hits"]}
             status, page = self.ask("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": page["_scroll_id"]})
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="tailrace-opensearch-") as folder:
+        server = OpenSearch(folder).start()
+        print(server.url, flush=True)
+        sys.stdin.read()
+        server.kill()

@@ -231,14 +231,31 @@ pub fn lint() -> Result<(), String> {
     run(cargo().args(["deny", "--log-level", "error", "check", "licenses", "bans", "sources"]))
 }
 
-/// The budget table, of the binary as it is published.
+/// The budget table, of the binary as it is published. Real servers are started by [`service`], when their lines are measured.
 pub fn bench(arguments: &[String]) -> Result<(), String> {
     run(cargo().args(["build", "--profile", "dist", "--package", "tailrace"]))?;
     run(cargo().args(["build", "--release", "--package", "tailrace-bench"]))?;
     let binary = target_directory().join("dist").join("tailrace");
     let bench = target_directory().join("release").join("tailrace-bench");
+    let services = std::env::current_exe().map_err(|e| format!("this program is nowhere: {e}"))?;
     let mut command = Command::new(bench);
-    run_for(command.arg("--binary").arg(binary).args(arguments).current_dir(root()), PLAY_TIME_MAX)
+    command.arg("--binary").arg(binary).arg("--services").arg(services).args(arguments).current_dir(root());
+    run_for(&mut command, PLAY_TIME_MAX)
+}
+
+/// Becomes a real server: its address is printed when it answers, and it ends when the input does.
+///
+/// # Errors
+/// The environment cannot be prepared, or there is no such server.
+pub fn service(name: &str) -> Result<(), String> {
+    let program = match name {
+        "postgres" => "tests/services/postgres.py",
+        "opensearch" => "tests/wire/opensearch.py",
+        other => return Err(format!("there is no server `{other}` to be had: postgres, opensearch")),
+    };
+    let root = root();
+    let environment = Environment::prepare(&root)?;
+    Err(format!("{program}: {}", environment.python().arg(program).current_dir(&root).exec()))
 }
 
 /// Kills under load, one suite after the other.
