@@ -2,6 +2,7 @@
 //! beside that of a bare HTTP server measured in the same run.
 
 mod bare;
+mod cost;
 mod cpu;
 mod functions;
 mod generator;
@@ -10,9 +11,12 @@ mod lines;
 mod mappings;
 mod process;
 mod report;
+mod search;
+mod service;
 mod sinks;
 mod suite;
 mod tables;
+mod target;
 mod zoo;
 
 use std::path::PathBuf;
@@ -48,12 +52,18 @@ struct Cli {
     /// Without the lines that run functions, in Python and Node.js
     #[arg(long)]
     no_functions: bool,
-    /// A PostgreSQL for the line of its sink, postgres://...; its table tailrace_bench is filled
+    /// The program that starts PostgreSQL and OpenSearch for their lines, as `cargo xtask bench` gives it
+    #[arg(long, value_name = "PROGRAM")]
+    services: Option<PathBuf>,
+    /// A PostgreSQL that runs already, postgres://...; its tables tailrace_bench and tailrace_bench_cost are filled
     #[arg(long, value_name = "URL")]
     postgres: Option<String>,
-    /// An OpenSearch for the line of its sink, opensearch+http://...; its index tailrace-bench is filled
+    /// An OpenSearch that runs already, opensearch+http://...; its indexes tailrace-bench-v1 and tailrace-bench-plain are filled
     #[arg(long, value_name = "URL")]
     search: Option<String>,
+    /// Without the lines that need this server
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "SERVER")]
+    without: Vec<suite::Without>,
     /// Just the lines whose name contains this, and what they are held against
     #[arg(long)]
     only: Option<String>,
@@ -69,6 +79,15 @@ enum Part {
         /// Port
         #[arg(long)]
         port: u16,
+    },
+    /// What takes everything that sinks send, at once
+    Target {
+        /// Port of its HTTP
+        #[arg(long)]
+        port: u16,
+        /// Port of its mails
+        #[arg(long)]
+        mail_port: u16,
     },
     /// One kind of load on a server that runs already, for a profiler to look at
     Load {
@@ -103,6 +122,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> std::io::Result<()> {
     match cli.part {
         Some(Part::Bare { port }) => return bare::serve(port),
+        Some(Part::Target { port, mail_port }) => return target::serve(port, mail_port),
         Some(Part::Load { port, operation, connections, seconds, keys }) => {
             let measure = suite::load(port, operation, connections, keys, Duration::from_secs_f64(seconds))?;
             let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| measure.latency.percentile_ms(share));
@@ -122,15 +142,20 @@ fn run(cli: Cli) -> std::io::Result<()> {
         time: Duration::from_secs_f64(cli.seconds),
         long_items: cli.long.then_some(cli.items),
         functions: !cli.no_functions,
-        postgres: cli.postgres,
-        search: cli.search,
+        services: service::Services { program: cli.services, postgres: cli.postgres, search: cli.search },
+        without: cli.without,
         only: cli.only,
     };
     let command = std::env::args().collect::<Vec<_>>().join(" ");
-    let report = report::Report { command, machine: report::machine(), lines: suite::run(&plan) };
+    let (lines, failures) = suite::run(&plan);
+    let report = report::Report { command, machine: report::machine(), lines };
     print!("{}", report.table());
     if let Some(path) = cli.json {
         std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;
     }
-    Ok(())
+    // A budget that is missed is told and no more: rates are the machine's, too.
+    match failures {
+        0 => Ok(()),
+        count => Err(std::io::Error::other(format!("{count} lines could not be measured"))),
+    }
 }

@@ -41,6 +41,17 @@ impl Server {
         Server::start(command, b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
     }
 
+    /// What answers to sinks at once.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn target() -> Result<(Server, u16)> {
+        let mail_port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["target", "--mail-port", &mail_port.to_string()]);
+        Server::start(command, b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").map(|server| (server, mail_port))
+    }
+
     #[expect(clippy::disallowed_methods, reason = "it measures real time, and waits for a process that tells nothing")]
     fn start(mut command: Command, probe: &[u8]) -> Result<Server> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -163,6 +174,40 @@ impl Drop for Server {
     }
 }
 
+/// Processor time that a process and all that it has started have used so far, user and system, those included that have ended and
+/// were waited for. Source: `proc_pid_stat(5)`.
+///
+/// # Errors
+/// The process is gone.
+pub fn cpu_of_all(id: u32) -> Result<Duration> {
+    // Of each process: its number, its parent's, and its clock ticks.
+    let mut processes: Vec<(u32, u32, u64)> = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let Ok(number) = entry?.file_name().to_string_lossy().parse() else { continue };
+        // One that has ended meanwhile was waited for by its parent.
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{number}/stat")) else { continue };
+        // Behind the name, which may have any character: the state, the parent, nine others, and the four times.
+        let behind = stat.rsplit(')').next().unwrap_or_default();
+        let fields: Vec<u64> = behind.split_whitespace().skip(1).map(|field| field.parse().unwrap_or(0)).collect();
+        let [parent, ..] = fields[..] else { continue };
+        let ticks = fields.get(10..14).unwrap_or_default().iter().sum();
+        processes.push((number, u32::try_from(parent).unwrap_or(0), ticks));
+    }
+    let mut all = vec![id];
+    let mut at = 0;
+    while let Some(&id) = all.get(at) {
+        all.extend(processes.iter().filter(|(_, parent, _)| *parent == id).map(|(number, _, _)| *number));
+        at += 1;
+    }
+    let ticks: u64 = processes.iter().filter(|(number, _, _)| all.contains(number)).map(|(_, _, ticks)| ticks).sum();
+    if !processes.iter().any(|(number, _, _)| *number == id) {
+        return Err(Error::other("the process is gone"));
+    }
+    // SAFETY: takes no pointers.
+    let each_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1);
+    Ok(Duration::from_secs_f64(ticks as f64 / each_second as f64))
+}
+
 /// A directory of this run; removed on drop.
 pub struct Scratch(pub PathBuf);
 
@@ -182,5 +227,26 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_has_started_counts_also_when_it_has_ended() {
+        // It ends by itself when its input does. Two shells deep, so that what ended was not a child of the one that is asked about.
+        let script = "sh -c 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done' ; echo done; read line";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(cpu_of_all(child.id()).unwrap() > Duration::ZERO);
+        drop(child.stdin.take());
+        let id = child.id();
+        child.wait().unwrap();
+        assert!(cpu_of_all(id).is_err(), "it is gone");
     }
 }

@@ -63,6 +63,18 @@ impl Line {
         self
     }
 
+    /// The lowest and the highest of its rounds: how far the figure is to be believed. One alone says nothing of it.
+    fn spread(&self) -> String {
+        let lowest = self.rounds.iter().copied().min_by(f64::total_cmp);
+        let highest = self.rounds.iter().copied().max_by(f64::total_cmp);
+        match (lowest, highest) {
+            (Some(lowest), Some(highest)) if self.rounds.len() > 1 => {
+                format!("{} .. {}", number(lowest), number(highest))
+            }
+            _ => "-".to_owned(),
+        }
+    }
+
     /// In a word; none without a budget.
     pub fn verdict(&self) -> &'static str {
         match self.budget.met(self.figure) {
@@ -96,13 +108,12 @@ impl Report {
     /// The table for people.
     pub fn table(&self) -> String {
         let mut text = format!("command: {}\nmachine: {}\n\n", self.command, self.machine);
-        let row = |cells: [&str; 5]| {
-            format!("{:<58} {:>12} {:>14} {:>9}  {}\n", cells[0], cells[1], cells[2], cells[3], cells[4])
-                .trim_end()
-                .to_owned()
+        let row = |cells: [&str; 6]| {
+            let [what, budget, figure, spread, ratio, verdict] = cells;
+            format!("{what:<64} {budget:>10} {figure:>18} {spread:>16} {ratio:>8}  {verdict}\n").trim_end().to_owned()
                 + "\n"
         };
-        text += &row(["what", "budget", "figure", "to bare", ""]);
+        text += &row(["what", "budget", "figure", "from .. to", "to bare", ""]);
         for line in &self.lines {
             let budget = match line.budget {
                 Budget::AtLeast(least) => format!(">= {}", number(least)),
@@ -111,8 +122,9 @@ impl Report {
             };
             let why = line.failed.as_deref().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
             let verdict = format!("{} {why}", line.verdict());
+            let figure = format!("{} {}", number(line.figure), line.unit);
             let ratio = line.ratio_to_bare.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
-            text += &row([&line.what, &budget, &format!("{} {}", number(line.figure), line.unit), &ratio, &verdict]);
+            text += &row([&line.what, &budget, &figure, &line.spread(), &ratio, &verdict]);
         }
         text
     }
@@ -140,4 +152,20 @@ pub fn machine() -> String {
         value(&read("/proc/meminfo"), "MemTotal"),
         read("/proc/sys/kernel/osrelease").trim()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_shows_how_far_the_rounds_of_a_line_are_apart() {
+        let line = |rounds: &[f64]| Line::new("a cost", "%", Budget::Below(15.0), rounds.to_vec());
+        let lines = vec![line(&[14.0, -2.0, 21.5]), line(&[15.5])];
+        let table = Report { command: String::new(), machine: String::new(), lines }.table();
+        let rows: Vec<Vec<&str>> = table.lines().map(|row| row.split_whitespace().collect()).collect();
+        let [.., first, second] = &rows[..] else { panic!("{table}") };
+        assert_eq!(first[2..], ["<", "15.00", "14.00", "%", "-2.00", "..", "21.50", "-", "met"]);
+        assert_eq!(second[2..], ["<", "15.00", "15.50", "%", "-", "-", "MISSED"]);
+    }
 }

@@ -1,24 +1,22 @@
-//! The lines of sinks: how many records a second each brings to its target out of a stream that was filled before, and what it costs a
-//! writer at full rate. Views, trails and objects in a local directory need nothing else; a database and a search engine are measured
-//! when their addresses are given.
+//! The lines of sinks: how fast each catches up with a stream that was filled before, and what it costs writers at full rate
+//! ([`crate::cost`]). Views, trails and objects in a local directory need nothing else; a database and a search engine are started for their
+//! lines, or are those whose addresses are given.
 
-use std::fmt::Write;
 use std::io::{Error, Result};
-use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::generator::{KEY, Order, SAME_KEY, VALUE, drive, exchange};
-use crate::lines::{
-    AUDIT, Figures, JSON_LINES, PARQUET, POSTGRES, SEARCH, SEARCH_PLAIN, TWENTY_IDLE, TWENTY_READ, VIEW,
-};
+use crate::cost::{self, TargetCpu};
+use crate::generator::{KEY, SAME_KEY, VALUE, exchange};
+use crate::lines::*;
 use crate::process::{Scratch, Server};
-use crate::suite::{Plan, create, fill, put_of};
+use crate::search::{SearchEngine, plain_bulks};
+use crate::suite::{Plan, Without, create, fill};
 
 /// Groups of the view, and items of each.
-const GROUPS: u64 = 1_000;
+pub const GROUPS: u64 = 1_000;
 const ITEMS_OF_GROUP: u64 = 300;
 const RECORDS: u64 = GROUPS * ITEMS_OF_GROUP;
 
@@ -30,42 +28,107 @@ const LOOK: Duration = Duration::from_millis(5);
 /// The index that is filled.
 const INDEX: &str = "tailrace-bench";
 
+/// Flushes that a run of seconds has several of.
+fn small() -> Value {
+    json!({"seconds": 1, "bytes": "4MB"})
+}
+
 /// Measures the lines of each sink.
 pub fn measure(plan: &Plan, figures: &mut Figures) {
-    let small = json!({"seconds": 1, "bytes": "4MB"});
-    let mut sinks = vec![
-        (&JSON_LINES, json!({"to": "./lake", "flush": small})),
-        (&PARQUET, json!({"to": "./lake", "format": "parquet", "flush": small})),
-        (&VIEW, json!({"to": "table:Groups", "group_by": ["g"], "aggregates": {"items": "count", "total": "sum(n)"}})),
+    let nobody: TargetCpu<'_> = &|| Ok(None);
+    let view = json!({"to": "table:Groups", "group_by": ["g"], "aggregates": {"items": "count", "total": "sum(n)"}});
+    let here = [
+        (&JSON_LINES, json!({"to": "./lake", "flush": small()})),
+        (&CSV, json!({"to": "./lake", "format": "csv", "flush": small()})),
+        (&PARQUET, json!({"to": "./lake", "format": "parquet", "flush": small()})),
+        (&VIEW, view),
         (&AUDIT, json!({"to": "audit", "dir": "./trail"})),
     ];
-    sinks.extend(plan.postgres.as_ref().map(|to| (&POSTGRES, json!({"to": to, "table": "tailrace_bench"}))));
-    if let Some(to) = &plan.search {
-        figures.line(SEARCH_PLAIN, || plain_bulks(to));
-        sinks.push((&SEARCH, json!({"to": format!("{to}/{INDEX}")})));
-    }
-    for (lines, sink) in sinks {
+    for (lines, sink) in here {
         figures.line(lines.rate, || rate(plan, &sink));
-        figures.line(lines.cost, || cost(plan, &sink));
+        part(plan, figures, &lines.cost, &sink, nobody);
+    }
+    figures.part(&[POSTGRES.rate, POSTGRES.cost.cost, POSTGRES.cost.cpu, POSTGRES_SHARE], |figures| {
+        if plan.without.contains(&Without::Postgres) {
+            return Ok(());
+        }
+        let service = plan.services.postgres()?;
+        let sink = |table: &str| json!({"to": service.url, "table": table});
+        figures.line(POSTGRES.rate, || rate(plan, &sink("tailrace_bench")));
+        part(plan, figures, &POSTGRES.cost, &sink("tailrace_bench_cost"), &|| service.cpu());
+        Ok(())
+    });
+    figures.part(&[SEARCH_PLAIN, SEARCH_RATE], |figures| {
+        if plan.without.contains(&Without::Opensearch) {
+            return Ok(());
+        }
+        let service = plan.services.search()?;
+        // Before the sink and behind it: the engine gets faster while it runs.
+        figures.line(SEARCH_PLAIN, || plain_bulks(&service.url));
+        figures.line(SEARCH_RATE, || rate(plan, &json!({"to": format!("{}/{INDEX}", service.url)})));
+        figures.line(SEARCH_PLAIN, || plain_bulks(&service.url));
+        Ok(())
+    });
+    for (lines, sink) in OUTSIDE {
+        figures.part(&lines.names(), |figures| {
+            let (target, mail_port) = Server::target()?;
+            let sink = sink(&target.address.to_string(), mail_port);
+            cost::measure(plan, figures, lines, &sink, &|| target.cpu().map(Some))
+        });
     }
     figures.part(&[TWENTY_READ, TWENTY_IDLE], |figures| twenty(plan, figures));
 }
 
+fn part(plan: &Plan, figures: &mut Figures, lines: &'static CostLines, sink: &Value, target: TargetCpu<'_>) {
+    figures.part(&lines.names(), |figures| cost::measure(plan, figures, lines, sink, target));
+}
+
+/// The settings of a sink, for an HTTP server at an address and a mail server at a port.
+type Outside = fn(&str, u16) -> Value;
+
+/// Sinks whose target is played by [`crate::target`].
+const OUTSIDE: [(&CostLines, Outside); 7] = [
+    (&SEARCH_COST, |at, _| json!({"to": format!("opensearch+http://{at}/{INDEX}"), "alias": false})),
+    (&WEBHOOK, |at, _| json!({"to": format!("webhook+http://{at}/hook")})),
+    (&WEBHOOK_DIGEST, |at, _| json!({"to": format!("webhook+http://{at}/hook"), "digest": {"seconds": 1}})),
+    (&MAIL, |_, port| {
+        let mail = json!({"from": "shop@example.com", "to": "ann@example.com"});
+        json!({"to": format!("smtp://127.0.0.1:{port}"), "tls": "none", "mail": mail, "digest": {"seconds": 1}})
+    }),
+    (&TOPIC, |at, _| aws(json!({"to": "sns:arn:aws:sns:eu-west-1:000000000000:story"}), at)),
+    (&QUEUE, |at, _| aws(json!({"to": format!("sqs:http://{at}/000000000000/story")}), at)),
+    (&KINESIS, |at, _| aws(json!({"to": "kinesis:story"}), at)),
+];
+
+/// A sink of AWS's with an endpoint and keys.
+fn aws(mut sink: Value, at: &str) -> Value {
+    sink["endpoint"] = format!("http://{at}").into();
+    sink["region"] = "eu-west-1".into();
+    sink["access_key_id"] = "key".into();
+    sink["secret_access_key"] = "secret".into();
+    sink
+}
+
 /// An item of 100 bytes: the `number`th of its group.
-fn item(number: &str) -> String {
+pub fn item(number: &str) -> String {
     let filler = "x".repeat(56);
     format!(
         r#"{{"pk":{{"S":"{number}-{KEY}"}},"g":{{"S":"{SAME_KEY}"}},"n":{{"N":"{VALUE}"}},"data":{{"S":"{filler}"}}}}"#
     )
 }
 
-fn serve(plan: &Plan, dir: &Path, sink: Option<&Value>) -> Result<Server> {
+/// A server on a directory, with a sink or without.
+///
+/// # Errors
+/// It does not start.
+pub fn serve(plan: &Plan, dir: &Path, sink: Option<&Value>) -> Result<Server> {
     let mut sinks = json!({});
     if let Some(sink) = sink {
         sinks["probe"] = sink.clone();
         sinks["probe"]["from"] = "probe".into();
         sinks["probe"]["start"] = "trim_horizon".into();
-        if let Some(to) = sink["to"].as_str().and_then(|to| to.strip_suffix(&format!("/{INDEX}"))) {
+        let engine = sink["to"].as_str().and_then(|to| to.strip_suffix(&format!("/{INDEX}")));
+        if let Some(to) = engine.filter(|_| sink["alias"].is_null()) {
             // A sink writes nothing over what another data directory has written.
             SearchEngine::connect(to)?.remove(&format!("{INDEX}-v1"))?;
         }
@@ -160,57 +223,11 @@ fn twenty(plan: &Plan, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-/// Documents a second that a search engine takes from one connection in bulks, of which each waits for the one before.
-#[expect(clippy::disallowed_methods, reason = "it measures real time")]
-fn plain_bulks(to: &str) -> Result<f64> {
-    /// Documents of a bulk: some 2 MB, for which the smallest of heaps has room.
-    const BULK: u64 = 5_000;
-    let mut engine = SearchEngine::connect(to)?;
-    let index = "tailrace-bench-plain";
-    engine.remove(index)?;
-    engine.ask("PUT", index, "{}")?;
-    let filler = "x".repeat(56);
-    let start = Instant::now();
-    for first in (0..RECORDS).step_by(BULK as usize) {
-        let mut body = String::new();
-        for number in first..RECORDS.min(first + BULK) {
-            let (item, group) = (number / GROUPS, number % GROUPS);
-            let document =
-                json!({"pk": format!("{item}-{group:010}"), "g": format!("{group:010}"), "n": number, "data": filler});
-            let _ = writeln!(body, r#"{{"index":{{"_id":"{number}","version":1,"version_type":"external"}}}}"#);
-            let _ = writeln!(body, "{document}");
-        }
-        let answer: Value =
-            serde_json::from_slice(&engine.ask("POST", &format!("{index}/_bulk"), &body)?).map_err(Error::other)?;
-        if answer["errors"] != false {
-            return Err(Error::other("the search engine took not all of a bulk"));
-        }
-    }
-    Ok(RECORDS as f64 / start.elapsed().as_secs_f64())
-}
-
-/// A connection to a search engine.
-struct SearchEngine(TcpStream);
-
-impl SearchEngine {
-    fn connect(to: &str) -> Result<SearchEngine> {
-        let address = to.strip_prefix("opensearch+http://").ok_or_else(|| Error::other("only http is spoken here"))?;
-        TcpStream::connect(address).map(SearchEngine)
-    }
-
-    fn ask(&mut self, method: &str, path: &str, body: &str) -> Result<Vec<u8>> {
-        let length = body.len();
-        let head = format!("{method} /{path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n");
-        exchange(&mut self.0, format!("{head}content-length: {length}\r\n\r\n{body}").as_bytes())
-    }
-
-    /// Removes an index, if it is there.
-    fn remove(&mut self, index: &str) -> Result<()> {
-        self.ask("DELETE", &format!("{index}?ignore_unavailable=true"), "").map(drop)
-    }
-}
-
-fn status(server: &Server) -> Result<Value> {
+/// What the server says of its first sink.
+///
+/// # Errors
+/// It does not answer.
+pub fn status(server: &Server) -> Result<Value> {
     Ok(page(server)?["sinks"][0].clone())
 }
 
@@ -218,21 +235,4 @@ fn page(server: &Server) -> Result<Value> {
     let mut stream = server.connect()?;
     let answer = exchange(&mut stream, b"GET /_admin/sinks HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
     serde_json::from_slice(&answer).map_err(Error::other)
-}
-
-/// How much slower 64 writers are beside it, percent of what they do alone.
-fn cost(plan: &Plan, sink: &Value) -> Result<f64> {
-    let beside = |sink: Option<&Value>| {
-        let dir = Scratch::new(&plan.scratch, "sink")?;
-        let server = serve(plan, &dir.0, None)?;
-        create(&mut server.connect()?, "probe", true)?;
-        drop(server);
-        let server = serve(plan, &dir.0, sink)?;
-        let mut request = put_of("probe", &item("0"));
-        request.set_keys(GROUPS);
-        drive(server.address, 64, &request, Order::Sequential, plan.time)?;
-        Ok::<f64, Error>(drive(server.address, 64, &request, Order::Random, plan.time * 2)?.rate)
-    };
-    let alone = beside(None)?;
-    Ok(100.0 * (1.0 - beside(Some(sink))? / alone))
 }

@@ -10,6 +10,7 @@ use crate::generator::{KEY, Measure, Order, Request, VALUE, call, drive};
 use crate::lines::*;
 use crate::process::{Scratch, Server};
 use crate::report::{Line, median};
+use crate::service::Services;
 use crate::tables::{self, Indexes};
 use crate::{functions, mappings, sinks, zoo};
 
@@ -27,20 +28,29 @@ pub struct Plan {
     pub long_items: Option<u64>,
     /// Lines with functions; they need python3, and those of Node.js node.
     pub functions: bool,
-    /// A PostgreSQL to measure with, `postgres://...`.
-    pub postgres: Option<String>,
-    /// An OpenSearch to measure with, `opensearch+http://...`.
-    pub search: Option<String>,
+    /// How real servers are had, for the lines that need one.
+    pub services: Services,
+    /// Of those the ones whose lines are left out.
+    pub without: Vec<Without>,
     /// Just the lines whose name contains this.
     pub only: Option<String>,
+}
+
+/// A server that not every machine can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Without {
+    /// PostgreSQL.
+    Postgres,
+    /// OpenSearch.
+    Opensearch,
 }
 
 /// Keys of the small set.
 pub const SMALL_KEYS: u64 = 10_000;
 pub const PUT: &str = "DynamoDB_20120810.PutItem";
 
-/// Measures everything that is wanted. A part that fails is told in its lines.
-pub fn run(plan: &Plan) -> Vec<Line> {
+/// Measures everything that is wanted. A part that fails is told in its lines; how many those are.
+pub fn run(plan: &Plan) -> (Vec<Line>, usize) {
     let mut figures = Figures::new(plan.only.clone());
     for round in 1..=plan.rounds {
         eprintln!("round {round} of {}", plan.rounds);
@@ -60,7 +70,7 @@ pub fn run(plan: &Plan) -> Vec<Line> {
         figures.part(LARGE, |figures| long(plan, items, figures));
         tables::measure_large(plan, items, &mut figures);
     }
-    figures.lines()
+    (figures.lines(), figures.failures())
 }
 
 /// The lines of the small set.

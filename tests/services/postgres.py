@@ -3,7 +3,8 @@ it is needed.
 
     python tests/services/postgres.py COMMAND...
 
-runs a command with its address in TAILRACE_TEST_POSTGRES, and ends with the command's code.
+runs a command with its address in TAILRACE_TEST_POSTGRES, and ends with the command's code. Without a command it prints the address, and
+ends when its input does: a server that syncs as a new one does, to be measured.
 """
 
 import contextlib
@@ -13,11 +14,13 @@ import pathlib
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from shared import free_port  # noqa: E402
 
 START_SECONDS_MAX = 60
 # PostgreSQL refuses to run as root; whoever has no rights will do.
@@ -33,10 +36,10 @@ def packaged():
 
 
 class Postgres:
-    """One server. Its settings are those of a new database but for speed: it syncs nothing."""
+    """One server. Its settings are those of a new database but for speed: it syncs nothing, unless `syncs` is said."""
 
-    def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
+    def __init__(self, folder, syncs=False):
+        self.folder, self.syncs = pathlib.Path(folder), syncs
         self.folder.mkdir(parents=True, exist_ok=True)
         self.as_user = {}
         package, libraries = packaged()
@@ -55,9 +58,7 @@ class Postgres:
             program.chmod(0o755)
         self.data = self.folder / "data"
         self.log = self.folder / "log"
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self.port = listener.getsockname()[1]
+        self.port = free_port()
         self.process = None
         self.run("initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--encoding=UTF8", "--locale=C", "--no-sync")
 
@@ -85,7 +86,7 @@ class Postgres:
                 [
                     self.programs / "postgres",
                     *("-D", self.data, "-p", str(self.port), "-h", "127.0.0.1", "-k", ""),
-                    *("-c", "fsync=off", "-c", "max_connections=200"),
+                    *("-c", f"fsync={'on' if self.syncs else 'off'}", "-c", "max_connections=200"),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -118,11 +119,11 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def running():
+def running(syncs=False):
     """A server for a block."""
     folder = tempfile.mkdtemp(prefix="tailrace-postgres-")
     os.chmod(folder, 0o755)
-    server = Postgres(pathlib.Path(folder) / "server")
+    server = Postgres(pathlib.Path(folder) / "server", syncs)
     try:
         yield server.start()
     finally:
@@ -131,6 +132,11 @@ def running():
 
 
 if __name__ == "__main__":
+    if not sys.argv[1:]:
+        with running(syncs=True) as server:
+            print(server.url, flush=True)
+            sys.stdin.read()
+        sys.exit()
     with running() as server:
         environment = {**os.environ, "TAILRACE_TEST_POSTGRES": server.url}
         code = subprocess.run(sys.argv[1:], env=environment).returncode

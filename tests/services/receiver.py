@@ -2,13 +2,17 @@
 
 import contextlib
 import http.server
+import pathlib
 import random
-import socket
 import ssl
+import sys
 import threading
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, SMTP
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from shared import free_port  # noqa: E402
 
 
 class Receiver:
@@ -103,9 +107,7 @@ def mail_server(letters, chain, user, password):
             )
 
     # Its start tries the port that it was told.
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     controller = Tls(letters, hostname="127.0.0.1", port=port)
     controller.start()
     try:

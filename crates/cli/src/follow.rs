@@ -39,10 +39,12 @@ impl Away {
         tokio::time::sleep(RECONNECT_PAUSE).await;
     }
 
-    /// It has answered.
-    pub fn back(&mut self) {
-        if std::mem::take(&mut self.0) {
+    /// It has answered. True: it was away.
+    pub fn back(&mut self) -> bool {
+        let was_away = std::mem::take(&mut self.0);
+        if was_away {
             say("connected again");
         }
+        was_away
     }
 }

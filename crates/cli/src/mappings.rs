@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use clap::Args;
 use tailrace_mapping::{MappingState, MappingStatus, ShardState, ShardStatus};
-use tailrace_server::MappingsPage;
+use tailrace_server::{Code, MappingsPage};
 
 use crate::args::{Output, ReadArgs};
 use crate::client::Client;
+use crate::follow::{Away, until_left};
 use crate::output::{self, Out};
-use crate::say::{Reader, on_one_line, print, reader_gone};
-use crate::signals::Signals;
+use crate::say::{Reader, on_one_line, print};
 use crate::table::table;
 use crate::{Failure, Outcome};
 
@@ -25,7 +25,7 @@ pub struct MappingsArgs {
     /// A line for each shard: position, lag, state, last error
     #[arg(long, short)]
     pub verbose: bool,
-    /// Show them again each second, as they change, until Ctrl-C
+    /// Show them again each second, as they change, until Ctrl-C; goes on when the server has been away
     #[arg(long)]
     pub watch: bool,
     /// The client's flags.
@@ -43,26 +43,31 @@ pub async fn run(args: MappingsArgs) -> Outcome {
         print(shown(&mut client, &args).await?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut signals = Signals::listen()?;
-    tokio::select! {
-        ended = watch(&mut client, &args) => ended,
-        () = signals.next() => Ok(ExitCode::SUCCESS),
-        () = reader_gone() => Ok(ExitCode::SUCCESS),
-    }
+    until_left(watch(client, args)).await
 }
 
-/// Shows what has changed: in place of what was there on a terminal, else behind it.
-async fn watch(client: &mut Client, args: &MappingsArgs) -> Outcome {
+/// Shows what has changed: in place of what was there on a terminal, else behind it. A server that goes away is waited for.
+async fn watch(mut client: Client, args: MappingsArgs) -> Result<(), Failure> {
     let clear = if output::is_terminal(Out::Stdout) { "\x1b[H\x1b[2J" } else { "" };
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut former = None;
+    let (mut former, mut away) = (None, Away::default());
     loop {
         looks.tick().await;
-        let text = shown(client, args).await?;
-        if former.as_ref() != Some(&text) {
+        let text = match shown(&mut client, &args).await {
+            Ok(text) => text,
+            // The first word with a server decides whether there is one.
+            Err(failure) if former.is_some() && failure.code() == Code::NoServer => {
+                away.lost(failure.text()).await;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
+        // Where each look wipes the one before, the table is what says that the server is back.
+        let was_away = away.back();
+        if was_away || former.as_ref() != Some(&text) {
             if print(format_args!("{clear}{text}"))? == Reader::Gone {
-                return Ok(ExitCode::SUCCESS);
+                return Ok(());
             }
             former = Some(text);
         }

@@ -196,6 +196,34 @@ fn what_is_watched_is_shown_until_ctrl_c() {
     assert_eq!(String::from_utf8(shards.stdout).unwrap().lines().filter(|line| line.contains("shardId-")).count(), 4);
 }
 
+#[test]
+fn what_is_watched_goes_on_when_the_server_is_back() {
+    let data = tempfile::tempdir().unwrap();
+    let mut server = up(&data, &[]);
+    let (port, endpoint) = (server.port(), server.endpoint());
+    let watch = ["mappings", "--watch", "--endpoint", &endpoint];
+    let watching = Process::start(&watch);
+    watching.stdout_line("level-up");
+    for ended_in_order in [true, false] {
+        if ended_in_order {
+            assert_eq!(server.interrupt().code, 0);
+        } else {
+            server.kill();
+        }
+        watching.stderr_line("trying again until the server is back");
+        server = Tailrace::start_at(port, &["up", &example().to_string_lossy()], data.path());
+        watching.stderr_line("connected again");
+        watching.stdout_line("level-up");
+    }
+    server.kill();
+    watching.stderr_line("trying again until the server is back");
+    assert_eq!(watching.interrupt().code, 0, "Ctrl-C ends it meanwhile");
+    // Who has never answered is not waited for.
+    let ended = run(&watch);
+    assert_eq!(ended.code, 1);
+    assert!(ended.stderr.contains("no server answers"), "{}", ended.stderr);
+}
+
 /// What a newcomer sees is the work of several shards, not of one by chance.
 #[test]
 fn the_examples_players_are_in_several_shards() {

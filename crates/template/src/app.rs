@@ -128,20 +128,30 @@ impl Wanted<'_> {
         }
     }
 
-    /// Whether a template may have it, as far as it is written: so that nothing is resolved of those that have not.
+    /// Whether one of the templates that are started may have it, as far as it is written: so that nothing is resolved of those that
+    /// have not.
     fn may_be_in(&self, member: &Member) -> bool {
+        match self {
+            Wanted::Output(stack, _) => member.stack_name == *stack || member.name == *stack,
+            _ => self.may_be_written_in(&member.node),
+        }
+    }
+
+    /// Whether it may be in the text of a template.
+    pub(crate) fn may_be_written_in(&self, template: &Node) -> bool {
         let may_be = |name: &Node| match name {
             Node::Text(text) => text == self.name() || text.contains("{{"),
             _ => true,
         };
         let may_have = |section: &str, has: &dyn Fn(&Node) -> bool| {
-            member.section(section).iter().any(|(id, node)| id.starts_with("Fn::") || has(node))
+            let section = template.get(section).map_or(&[][..], Node::pairs);
+            section.iter().any(|(id, node)| id.starts_with("Fn::") || has(node))
         };
         match self {
             Wanted::Export(_) => may_have("Outputs", &|output| {
                 output.get("Export").and_then(|export| export.get("Name")).is_some_and(may_be)
             }),
-            Wanted::Output(stack, _) => member.stack_name == *stack || member.name == *stack,
+            Wanted::Output(_, output) => template.get("Outputs").is_some_and(|outputs| outputs.get(output).is_some()),
             Wanted::Stored(name) => may_have("Resources", &|resource| {
                 names::exports_of_writer(resource).is_some_and(|exports| exports.get(name).is_some())
                     || names::name_of_stored(resource).is_some_and(may_be)
@@ -150,7 +160,7 @@ impl Wanted<'_> {
     }
 
     /// It, where this template has it.
-    fn of(&self, resolver: &Resolver<'_>) -> Resolved<Option<Value>> {
+    pub(crate) fn of(&self, resolver: &Resolver<'_>) -> Resolved<Option<Value>> {
         match self {
             Wanted::Export(name) => resolver.exported(name),
             Wanted::Output(_, output) => resolver.own_output(output).map(Some),
@@ -300,7 +310,7 @@ impl Member {
 
     /// It has stacks inside.
     fn has_stacks(&self) -> bool {
-        self.section("Resources").iter().any(|(_, resource)| stack::is_stack(resource))
+        stack::has_stacks(&self.node)
     }
 
     /// It has a resource of this logical id.
@@ -407,12 +417,23 @@ impl Resolver<'_> {
         };
         let mut members = shared.app.members.iter().filter(has_it);
         let (Some(member), None) = (members.next(), members.next()) else { return Ok(None) };
-        let found = self.of_members(&Wanted::Output(&member.name, parameter), path)?;
-        if found.is_some() {
-            let why = format!("nothing gives it; it has the value of the output {parameter} of {}", member.name);
-            self.skip(&format!("Parameters.{parameter}"), why);
-        }
-        Ok(found)
+        let found = self.of_members(&Wanted::Output(&member.name, parameter), path);
+        let found = found.map_err(|error| error.because(&of_output(parameter, &member.name)))?;
+        let Some(value) = found else { return Ok(None) };
+        let why = format!("nothing gives it; it has the value of the output {parameter} of {}", member.name);
+        self.skip(&format!("Parameters.{parameter}"), why);
+        self.taken.borrow_mut().insert(parameter.to_owned(), member.name.clone());
+        // What stands in for a part of the output need not be given where the output is.
+        Ok(Some(value.with_option(&format!("--parameter {parameter}=VALUE"))))
+    }
+
+    /// Where a value that is not what is asked for has come from, if that is a parameter which has an output's value.
+    pub(super) fn taken_for(&self, node: &Node) -> String {
+        let Some(("Ref", Node::Text(parameter))) = node.pairs().first().map(|(name, of)| (name.as_str(), of)) else {
+            return String::new();
+        };
+        let taken = self.taken.borrow();
+        taken.get(parameter).map_or_else(String::new, |member| format!(": {}", of_output(parameter, member)))
     }
 
     /// The option that gives a value which no template has that is started: one that is not started may have it.
@@ -490,6 +511,14 @@ impl Resolver<'_> {
     }
 }
 
+/// Why a parameter has the value that it has, and what gives it another.
+fn of_output(parameter: &str, member: &str) -> String {
+    format!(
+        "nothing gives the parameter {parameter}, which has the value of the output {parameter} of {member}; \
+         --parameter {parameter}=VALUE gives it another"
+    )
+}
+
 /// Looks for something in each template in turn.
 fn look(shared: &Rc<StackCache>, wanted: &Wanted<'_>) -> Resolved<Option<Value>> {
     let members = shared.app.members.as_slice();
@@ -513,7 +542,7 @@ fn look(shared: &Rc<StackCache>, wanted: &Wanted<'_>) -> Resolved<Option<Value>>
     }
     for member in members {
         let resolver = member.resolver(shared)?;
-        let found = resolver.of_stacks_inside(&|inner| wanted.of(inner));
+        let found = resolver.of_stacks_inside(wanted);
         tell(member, &resolver);
         if found.is_some() {
             return Ok(found);

@@ -12,7 +12,7 @@ use crate::node::Node;
 use crate::plan::{FunctionPlan, MappingPlan, Plan};
 use crate::properties::Properties;
 use crate::resolve::Resolver;
-use crate::suggest::{did_you_mean, nearest};
+use crate::suggest::{did_you_mean, nearest, slip_of};
 use crate::{code, layer, mapping};
 
 const WITHOUT_EFFECT: &[&str] = &[
@@ -55,6 +55,26 @@ const NOT_APPLIED: &[&str] = &[
 
 /// The type of the events that are records of a table.
 const DYNAMODB: &str = "DynamoDB";
+
+/// Runtimes of Lambda that functions are written for now, of the families that run here: what an unknown one may be a slip of.
+const RUNTIMES: [&str; 16] = [
+    "python3.10",
+    "python3.11",
+    "python3.12",
+    "python3.13",
+    "python3.14",
+    "nodejs18.x",
+    "nodejs20.x",
+    "nodejs22.x",
+    "nodejs24.x",
+    "java8.al2",
+    "java11",
+    "java17",
+    "java21",
+    "java25",
+    "provided.al2",
+    "provided.al2023",
+];
 
 /// Why a function is not in the plan.
 pub(crate) enum Failed {
@@ -116,7 +136,8 @@ pub(crate) fn function(
     no_image(&mut properties)?;
     let runtime = properties.required_text("Runtime")?;
     if Family::of(&runtime).is_none() {
-        let why = ConfigError::UnsupportedRuntime(runtime).to_string();
+        let hint = slip_of(&runtime, RUNTIMES);
+        let why = format!("{}{hint}", ConfigError::UnsupportedRuntime(runtime));
         return Err(Failed::NotHere(TemplateError::at(properties.at("Runtime"), why)));
     }
     // Code in the template counts, even where the globals say where the others' is.

@@ -298,6 +298,9 @@ impl Resolver<'_> {
                 Some((_, node)) => self.value(node, path)?,
                 None => match name.split_once('.') {
                     Some((id, attribute)) => self.attribute(id, attribute, path)?,
+                    None if !variables.is_empty() && !self.is_known(name) => {
+                        return Err(self.unknown_variable(name, variables, path));
+                    }
                     None => self.reference(name, path)?,
                 },
             };

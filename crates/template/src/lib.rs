@@ -157,6 +157,14 @@ impl TemplateError {
         TemplateError::At { path: path.into(), message: message.into() }
     }
 
+    /// The same, with what has led to it.
+    pub(crate) fn because(self, why: &str) -> TemplateError {
+        match self {
+            TemplateError::At { path, message } => TemplateError::at(path, format!("{message}: {why}")),
+            malformed @ TemplateError::Malformed(_) => malformed,
+        }
+    }
+
     /// The same, in a template of this name among others.
     pub(crate) fn within(self, template: &str) -> TemplateError {
         match self {

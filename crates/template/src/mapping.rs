@@ -13,6 +13,7 @@ use crate::node::{Node, is_intrinsic};
 use crate::plan::{MappingPlan, Source};
 use crate::properties::Properties;
 use crate::resolve::Resolver;
+use crate::suggest::did_you_mean;
 use crate::text::{Origin, Part};
 use crate::value::Value;
 
@@ -100,6 +101,9 @@ pub(crate) fn source(properties: &mut Properties<'_>, name: &str) -> Result<Opti
     Ok(Some((source, path)))
 }
 
+/// The one response type that there is.
+const REPORT: &str = "ReportBatchItemFailures";
+
 /// The services beside DynamoDB whose records Lambda delivers.
 const OTHER_SERVICES: [&str; 5] = ["kinesis", "sqs", "kafka", "mq", "rds"];
 
@@ -114,9 +118,14 @@ fn destination(properties: &mut Properties<'_>) {
     let Some(mut given) = properties.or_skipped(given) else { return };
     let failure = given.map("OnFailure");
     let destination = given.or_skipped(failure).and_then(|mut failure| {
+        // SAM says with it what kind of resource the destination is.
+        failure.without_effect(&["Type"]);
         let named = failure.text_with_streams("Destination");
-        failure.or_skipped(named)
+        let named = failure.or_skipped(named);
+        failure.finish();
+        named
     });
+    given.not_applied(&["OnSuccess"]);
     match destination {
         Some(text) => {
             let name = text.origins().next().map(|origin| origin.what.clone()).or_else(|| text.as_literal());
@@ -126,6 +135,7 @@ fn destination(properties: &mut Properties<'_>) {
         }
         None => properties.skip("DestinationConfig", "not applied"),
     }
+    given.finish();
 }
 
 /// The patterns of FilterCriteria, each of which is one.
@@ -230,13 +240,13 @@ fn read(
     };
     let mut report_item_failures = false;
     for response in responses {
-        match response.as_literal().as_deref() {
-            Some("ReportBatchItemFailures") => report_item_failures = true,
-            _ => {
-                let message = format!("ReportBatchItemFailures is expected, not {}", response.brief());
-                return Err(TemplateError::at(responses_path, message));
-            }
+        let text = response.as_literal().unwrap_or_default();
+        if text != REPORT {
+            let hint = did_you_mean(&text, [REPORT]);
+            let message = format!("{REPORT} is expected, not {}{hint}", response.brief());
+            return Err(TemplateError::at(responses_path, message));
         }
+        report_item_failures = true;
     }
     properties.finish();
     Ok(MappingPlan {

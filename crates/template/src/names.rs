@@ -256,6 +256,18 @@ impl Resolver<'_> {
         self.resources.iter().chain(self.parameters()).map(|(name, _)| name.as_str())
     }
 
+    /// Whether a reference may name it.
+    pub(super) fn is_known(&self, name: &str) -> bool {
+        self.ids().chain(PSEUDO.iter().copied()).any(|known| known == name) || self.generated_kind(name).is_some()
+    }
+
+    /// A name in a text with variables of its own that is neither one of them nor anything else.
+    pub(super) fn unknown_variable(&self, name: &str, variables: &[(String, Node)], path: &str) -> TemplateError {
+        let own = variables.iter().map(|(own, _)| own.as_str());
+        let hint = did_you_mean(name, own.chain(self.ids()).chain(PSEUDO.iter().copied()));
+        TemplateError::at(path, format!("there is no variable, no parameter and no resource {name}{hint}"))
+    }
+
     fn parameters(&self) -> impl Iterator<Item = &(String, Node)> {
         self.template.get("Parameters").map_or(&[][..], Node::pairs).iter()
     }
@@ -429,11 +441,12 @@ impl Resolver<'_> {
         }
         match value {
             Value::Absent | Value::Null => Ok(generated()),
-            value => value
-                .as_text()
-                .and_then(|text| text.as_literal())
-                .filter(|name| !name.is_empty())
-                .ok_or_else(|| TemplateError::at(&path, format!("a name is expected, not {}", value.brief()))),
+            value => {
+                value.as_text().and_then(|text| text.as_literal()).filter(|name| !name.is_empty()).ok_or_else(|| {
+                    let hint = self.taken_for(node);
+                    TemplateError::at(&path, format!("a name is expected, not {}{hint}", value.brief()))
+                })
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::TemplateError;
 use crate::names::not_here;
 use crate::node::{Node, is_intrinsic};
 use crate::resolve::Resolver;
-use crate::suggest::nearest_property;
+use crate::suggest::{did_you_mean, nearest_property};
 use crate::text::{Origin, Text};
 use crate::value::Value;
 
@@ -190,7 +190,9 @@ impl<'a> Properties<'a> {
             Some((_, meaning)) => Ok(Some(*meaning)),
             None => {
                 let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-                Err(self.wrong(name, &known.join(" or "), &value))
+                let hint = did_you_mean(&text.unwrap_or_default(), known.iter().copied());
+                let message = format!("{} is expected, not {}{hint}", known.join(" or "), value.brief());
+                Err(TemplateError::at(self.at(name), message))
             }
         }
     }

@@ -71,6 +71,8 @@ pub(crate) struct Resolver<'a> {
     pub(super) streams: RefCell<Vec<(String, String)>>,
     /// What is not applied: one line each.
     skipped: RefCell<Vec<String>>,
+    /// The parameters that have the value of an output of another template, and whose it is.
+    pub(super) taken: RefCell<BTreeMap<String, String>>,
     /// Where it stands among stacks, and those inside.
     pub(super) stack: Inside,
 }
@@ -131,6 +133,7 @@ impl<'a> Resolver<'a> {
             comparing_names: Cell::new(false),
             streams: RefCell::default(),
             skipped: RefCell::new(skipped),
+            taken: RefCell::default(),
             stack,
         };
         resolver.conditions = resolver.expanded(section("Conditions"), "Conditions")?;

@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use tailrace_core::code::CodeSource;
 
-use crate::app::App;
+use crate::app::{App, Wanted};
 use crate::code::{self, asset_path};
 use crate::node::{Format, Node};
 use crate::plan::Plan;
@@ -167,15 +167,24 @@ impl Resolver<'_> {
     }
 
     /// What one of the stacks inside has, at whatever depth. One that asks for the same itself, or that has something wrong, has not:
-    /// what is wrong is told where it is read.
-    pub(crate) fn of_stacks_inside(&self, of: &dyn Fn(&Resolver<'_>) -> Resolved<Option<Value>>) -> Option<Value> {
+    /// what is wrong is told where it is read. Nothing is resolved of one that cannot have it: what that asks for may be what is being
+    /// looked for, and would be taken for missing.
+    pub(crate) fn of_stacks_inside(&self, wanted: &Wanted<'_>) -> Option<Value> {
         let stacks = self.resources().iter().filter_map(|(id, _)| Some((id, self.stack_resource(id)?)));
         let is_there = |resource: &Node| match resource.get("Condition") {
             Some(Node::Text(condition)) => self.condition(condition, "").unwrap_or(false),
             _ => true,
         };
         stacks.filter(|(_, resource)| is_there(resource)).find_map(|(id, resource)| {
-            let look = |inner: &Resolver<'_>| Ok(of(inner)?.or_else(|| inner.of_stacks_inside(of)));
+            let loaded = self.loaded(id, resource).ok().flatten()?;
+            let may_have = wanted.may_be_written_in(&loaded.node);
+            if !may_have && !has_stacks(&loaded.node) {
+                return None;
+            }
+            let look = |inner: &Resolver<'_>| {
+                let own = if may_have { wanted.of(inner)? } else { None };
+                Ok(own.or_else(|| inner.of_stacks_inside(wanted)))
+            };
             self.within(id, resource, look).ok().flatten().flatten()
         })
     }
@@ -336,6 +345,12 @@ impl Resolver<'_> {
         self.stack.shared.files.borrow_mut().push(file.clone());
         Ok(Some(Loaded { file, shown, node }))
     }
+}
+
+/// Whether a template has stacks inside, or loops that may make some.
+pub(crate) fn has_stacks(template: &Node) -> bool {
+    let resources = template.get("Resources").map_or(&[][..], Node::pairs);
+    resources.iter().any(|(id, resource)| id.starts_with("Fn::") || is_stack(resource))
 }
 
 /// Whether a resource is a stack.

@@ -27,12 +27,14 @@ pub fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -
 pub(crate) fn slip_of<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     const LETTERS_MAX: usize = 2;
     let lower = wrong.to_lowercase();
-    let near = |name: &&str| {
-        let name = name.to_lowercase();
+    let near = |name: &'a str| {
+        let letters = strsim::damerau_levenshtein(&lower, &name.to_lowercase());
         // A type of AWS without what they all begin with is one, too.
-        name.ends_with(&format!("::{lower}")) || strsim::damerau_levenshtein(&lower, &name) <= LETTERS_MAX
+        let is_end = name.to_lowercase().ends_with(&format!("::{lower}"));
+        (is_end || letters <= LETTERS_MAX).then_some((letters, name))
     };
-    names.into_iter().find(near).map_or_else(String::new, |name| format!("; did you mean {name}?"))
+    let nearest = names.into_iter().filter_map(near).min();
+    nearest.map_or_else(String::new, |(_, name)| format!("; did you mean {name}?"))
 }
 
 #[cfg(test)]

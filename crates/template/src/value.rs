@@ -1,7 +1,7 @@
 //! A value of the template after its intrinsic functions were applied.
 
 use crate::node::Node;
-use crate::text::{Origin, Text};
+use crate::text::{Origin, Part, StandIn, Text};
 
 /// What an element takes beside its text.
 const ELEMENT_BYTES: usize = 32;
@@ -73,6 +73,22 @@ impl Value {
             Value::List(list) => list.iter().find_map(Value::origin),
             Value::Map(pairs) => pairs.iter().find_map(|(_, value)| value.origin()),
             _ => None,
+        }
+    }
+
+    /// The same, where what stands in for a part of it can be given with this, too.
+    pub(crate) fn with_option(self, option: &str) -> Value {
+        match self {
+            Value::Text(mut text) => {
+                for part in &mut text.0 {
+                    if let Part::StandIn(StandIn { origin, .. }) = part {
+                        origin.option = format!("{option}, or {}", origin.option);
+                    }
+                }
+                Value::Text(text)
+            }
+            Value::List(list) => Value::List(list.into_iter().map(|value| value.with_option(option)).collect()),
+            value => value,
         }
     }
 

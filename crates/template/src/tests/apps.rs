@@ -327,3 +327,28 @@ fn a_parameter_that_nothing_gives_has_the_output_of_its_name() {
     let error = plan_with(&work, &options).unwrap_err().to_string();
     assert!(error.contains("give it with --parameter Published=VALUE"), "{error}");
 }
+
+#[test]
+fn what_an_output_gives_a_parameter_names_the_parameter_where_it_is_of_no_use() {
+    let work = r#"{"Parameters": {"Published": {"Type": "String"}}, "Resources": {"T": {"Type": "AWS::DynamoDB::Table", "Properties": {
+        "TableName": {"Ref": "Published"}, "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}}}}"#;
+    let error = |outputs: &str| {
+        let data = format!(r#"{{"Resources": {{"Q": {{"Type": "AWS::SQS::Queue"}}}}, "Outputs": {outputs}}}"#);
+        together(&[("Service", work), ("Data", &data)], &Options::default()).unwrap_err().to_string()
+    };
+    let why = "nothing gives the parameter Published, which has the value of the output Published of Data; \
+               --parameter Published=VALUE gives it another";
+    let at = "Service: Resources.T.Properties.TableName";
+    let stream = together(&[("Service", work), ("Data", DATA)], &Options::default()).unwrap_err().to_string();
+    assert_eq!(stream, format!("{at}: a name is expected, not the ARN of a stream: {why}"));
+    let of_queue = error(r#"{"Published": {"Value": {"Fn::GetAtt": ["Q", "QueueName"]}}}"#);
+    assert!(of_queue.starts_with(at), "{of_queue}");
+    assert!(of_queue.contains("give it with --parameter Published=VALUE, or --resource "), "{of_queue}");
+    let wrong = error(r#"{"Published": {"Value": {"Ref": "Nobody"}}}"#);
+    assert_eq!(
+        wrong,
+        format!("Service: Data: Outputs.Published.Value: there is no parameter and no resource Nobody: {why}")
+    );
+}

@@ -134,3 +134,79 @@ fn sections_globals_types_and_attributes_are_told_with_the_one_that_was_meant() 
         ],
     );
 }
+
+#[test]
+fn the_value_of_a_property_with_few_is_told_with_the_one_that_was_meant() {
+    let words = |at: &str, known: &str, wrong: &str, meant: &str| {
+        let hint = if meant.is_empty() { String::new() } else { format!("; did you mean {meant}?") };
+        format!("{at}: {known} is expected, not \"{wrong}\"{hint}")
+    };
+    for (wrong, meant) in
+        [("TrimHorizon", "TRIM_HORIZON"), ("LATESTS", "LATEST"), ("latest", "LATEST"), ("AT_TIMESTAMP", "")]
+    {
+        let template = mapping_with("").replace("LATEST", wrong);
+        let at = "Resources.M.Properties.StartingPosition";
+        check_error(&template, &words(at, "TRIM_HORIZON or LATEST", wrong, meant));
+    }
+    let at = "Resources.T.Properties";
+    let views = "KEYS_ONLY or NEW_IMAGE or OLD_IMAGE or NEW_AND_OLD_IMAGES";
+    for (property, name, known, wrong, meant) in [
+        (
+            "BillingMode: PAY_PER_REQUESTS",
+            "BillingMode",
+            "PAY_PER_REQUEST or PROVISIONED",
+            "PAY_PER_REQUESTS",
+            "PAY_PER_REQUEST",
+        ),
+        ("BillingMode: Provisoned", "BillingMode", "PAY_PER_REQUEST or PROVISIONED", "Provisoned", "PROVISIONED"),
+        ("BillingMode: ON_DEMAND", "BillingMode", "PAY_PER_REQUEST or PROVISIONED", "ON_DEMAND", ""),
+        (
+            "StreamSpecification: {StreamViewType: NEW_AND_OLD_IMAGE}",
+            "StreamSpecification.StreamViewType",
+            views,
+            "NEW_AND_OLD_IMAGE",
+            "NEW_AND_OLD_IMAGES",
+        ),
+    ] {
+        let template = table_with(property);
+        check_error(&template, &words(&format!("{at}.{name}"), known, wrong, meant));
+    }
+    let at = "Resources.M.Properties.FunctionResponseTypes";
+    for (wrong, meant) in [("ReportBatchItemFailure", "ReportBatchItemFailures"), ("Other", "")] {
+        let template = mapping_with(&format!("FunctionResponseTypes: [{wrong}]"));
+        check_error(&template, &words(at, "ReportBatchItemFailures", wrong, meant));
+    }
+    for (wrong, meant) in [
+        ("nodejs22", "nodejs22.x"),
+        ("pyton3.13", "python3.13"),
+        ("Python3.12", "python3.12"),
+        ("python3,12", "python3.12"),
+        ("java21x", "java21"),
+        ("provded.al2023", "provided.al2023"),
+        ("python2.7", ""),
+        ("ruby3.3", ""),
+        ("dotnet8", ""),
+    ] {
+        let template = used_function_with("CodeUri: src").replace("python3.12", wrong);
+        let error = &plan(&template).not_run[0].why;
+        let hint = if meant.is_empty() { ")".to_owned() } else { format!("); did you mean {meant}?") };
+        assert!(error.starts_with(&format!("Resources.F.Properties.Runtime: the runtime \"{wrong}\"")), "{error}");
+        assert!(error.ends_with(&hint), "{error}");
+    }
+}
+
+#[test]
+fn the_destination_of_what_is_given_up_is_told_with_the_names_that_were_meant() {
+    let at = "Resources.M.Properties.DestinationConfig";
+    let unknown =
+        |path: &str, meant: &str| format!("{at}.{path}: this property is not known; skipped; did you mean {meant}?");
+    let not_applied = format!("{at}: not applied");
+    check_skipped(
+        &mapping_with("DestinationConfig: {OnFailures: {Destination: x}}"),
+        &[&not_applied, &unknown("OnFailures", "OnFailure")],
+    );
+    check_skipped(
+        &mapping_with("DestinationConfig: {OnFailure: {Type: SQS, Destinaton: x}}"),
+        &[&unknown("OnFailure.Destinaton", "Destination"), &not_applied],
+    );
+}

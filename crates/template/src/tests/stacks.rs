@@ -295,3 +295,55 @@ fn what_a_stack_inside_exports_another_imports() {
     let error = plan_with(&alone, &options).unwrap_err().to_string();
     assert!(error.contains("give it with --resource import:orders-stream=VALUE"), "{error}");
 }
+
+/// Whoever looks for an export does not ask a stack that has none what it gets: that may be an export whose place is not known yet.
+#[test]
+fn exports_of_stacks_inside_are_found_in_any_order() {
+    const TABLE: &str = "
+    Type: AWS::DynamoDB::Table
+    Properties:
+      AttributeDefinitions: [{AttributeName: a, AttributeType: S}]
+      KeySchema: [{AttributeName: a, KeyType: HASH}]
+      BillingMode: PAY_PER_REQUEST
+";
+    fn read(path: &Path) -> std::io::Result<String> {
+        Ok(match path.to_str().unwrap_or_default() {
+            // It has its parameter from the other, and exports nothing.
+            "/app/takes.yaml" => {
+                format!("Parameters: {{P: {{Type: String}}}}\nResources:\n  T:{TABLE}      TableName: !Ref P\n")
+            }
+            "/app/first.yaml" => "Resources: {}\nOutputs: {O: {Value: one, Export: {Name: first}}}\n".to_owned(),
+            "/app/second.yaml" => "Parameters: {P: {Type: String}}
+Resources: {}
+Outputs: {O: {Value: !Sub 'two-of-${P}', Export: {Name: second}}}
+"
+            .to_owned(),
+            _ => return Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+        })
+    }
+    let options = Options { read, ..options() };
+    let stack = |id: &str, file: &str, parameter: &str| {
+        let parameters = match parameter {
+            "" => String::new(),
+            export => format!(", Parameters: {{P: !ImportValue {export}}}"),
+        };
+        format!("  {id}: {{Type: AWS::CloudFormation::Stack, Properties: {{TemplateURL: {file}{parameters}}}}}\n")
+    };
+    let mut parts = [
+        stack("Takes", "takes.yaml", "second"),
+        stack("Second", "second.yaml", "first"),
+        stack("First", "first.yaml", ""),
+        format!("  T:{TABLE}      TableName: !ImportValue first\n"),
+    ];
+    for n in 0..2 * parts.len() {
+        parts.rotate_left(1);
+        if n == parts.len() {
+            parts.swap(0, 1);
+        }
+        let text = format!("Resources:\n{}", parts.concat());
+        let plan = plan_with(&text, &options).unwrap();
+        let mut names: Vec<&str> = plan.tables.iter().map(TablePlan::name).collect();
+        names.sort_unstable();
+        assert_eq!((names, plan.skipped.as_slice()), (vec!["one", "two-of-one"], &[][..]), "{text}");
+    }
+}

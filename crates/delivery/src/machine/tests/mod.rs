@@ -1,5 +1,6 @@
 //! The rules of docs/spec/event-source-mapping.md as tables, and a simulation with crashes at every point.
 
+mod attempts;
 mod plans;
 mod rules;
 mod simulation;

@@ -2,14 +2,19 @@
 //! crashes at any point, from the last durable checkpoint each time, to the end of the shard. Afterwards: no record is lost but those
 //! of a gap that was told, each key is in order, each record that was done in a window is in what its last call got, once; a crash
 //! repeats no more than the invariant of the machine allows, a stop repeats nothing, no checkpoint was ahead of an effect, and nothing
-//! was tried more often than the rules say.
+//! was tried more or less often than the rules say. Where nothing but calls and their failures happens, each call is the one that AWS
+//! would make.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::attempts::Attempts;
 use super::*;
+
+/// All records are wanted.
+const NONE_UNWANTED: u64 = u64::MAX;
 
 /// What the world holds outside the machine.
 struct World {
@@ -19,6 +24,14 @@ struct World {
     updated: usize,
     /// Numbers that the target does not want are its multiples.
     unwanted: u64,
+    /// What updates make of the filter, one after the other.
+    filters: VecDeque<u64>,
+    /// It is stored: the next life begins with it.
+    filter_next: Option<u64>,
+    /// Unwanted by one filter of those that there were.
+    ever_unwanted: BTreeSet<u64>,
+    /// Records that a checkpoint called done while the target did not want them.
+    passed_over: BTreeSet<u64>,
     /// What the last call of each window got, or what was lost with it: numbers, by the window's bounds.
     ends: BTreeMap<(u64, u64), Vec<u64>>,
     /// Updates make an end of windows.
@@ -32,6 +45,11 @@ struct World {
     seed: u64,
     durable: Checkpoint,
     parked: BTreeMap<u64, Parked>,
+    /// The calls of each record that failed with it.
+    failed_calls: BTreeMap<u64, u32>,
+    /// What AWS would call, where nothing but failures happens.
+    attempts: Option<Attempts>,
+    windows_lost: u32,
     /// Each successful delivery, in order.
     delivered: Vec<u64>,
     /// The batches that went out as planned, by their first record.
@@ -89,6 +107,46 @@ impl Life {
 }
 
 impl World {
+    /// A world in which nothing but the log's end comes.
+    fn new(rules: Rules, log: Vec<Record>, seed: u64) -> World {
+        World {
+            durable: Checkpoint::starting_after(RecordNo::ZERO, rules.lanes),
+            updates: vec![rules.clone()],
+            rules,
+            updated: 0,
+            unwanted: NONE_UNWANTED,
+            filters: VecDeque::new(),
+            filter_next: None,
+            ever_unwanted: BTreeSet::new(),
+            passed_over: BTreeSet::new(),
+            ends: BTreeMap::new(),
+            loses_windows: false,
+            windowless: BTreeSet::new(),
+            reports: false,
+            log,
+            poison: BTreeSet::new(),
+            seed,
+            parked: BTreeMap::new(),
+            failed_calls: BTreeMap::new(),
+            attempts: None,
+            windows_lost: 0,
+            delivered: Vec::new(),
+            planned: BTreeMap::new(),
+            rejects: false,
+            crowds: false,
+            stops: false,
+            trims: false,
+            horizon: 1,
+            gaps: Vec::new(),
+            restores: 0,
+            progress: RecordNo::ZERO,
+            backup: (0, RecordNo::ZERO),
+            restored: false,
+            told_behind: false,
+            again_behind: u64::MAX,
+        }
+    }
+
     fn random(&mut self, below: u64) -> u64 {
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.seed >> 33) % below
@@ -116,9 +174,17 @@ impl World {
         !number.is_multiple_of(self.unwanted)
     }
 
+    /// The machine is begun anew with a filter: nothing else may know of it.
+    fn filter_by(&mut self, unwanted: u64) {
+        self.unwanted = unwanted;
+        let numbers = 1..=self.log.len() as u64;
+        self.ever_unwanted.extend(numbers.filter(|number| number.is_multiple_of(unwanted)));
+    }
+
     /// The target: in a window it keeps the numbers that it has seen.
     fn answer(&mut self, invocation: &Invocation) -> Answer {
-        assert!(invocation.failed_before <= self.retries_max(), "a batch is tried too often");
+        assert!(invocation.failed_before <= self.retries().1, "a batch is tried too often");
+        assert!(lsns(invocation).iter().all(|number| self.is_wanted(*number)), "all of a batch is wanted");
         if invocation.taken.is_some_and(|taken| self.progress < taken.last) {
             self.again_behind = self.again_behind.min(self.progress.0);
             self.told_behind = true;
@@ -135,6 +201,11 @@ impl World {
         let outcome = self.outcome(invocation);
         let taken =
             invocation.records.len() - outcome.failure(invocation.records.len()).map_or(0, |(failed, _)| failed);
+        if !matches!(outcome, Outcome::NotInvoked(_)) {
+            for number in lsns(invocation).split_off(taken) {
+                *self.failed_calls.entry(number).or_default() += 1;
+            }
+        }
         if let Some(last) = taken.checked_sub(1) {
             self.progress = self.progress.max(invocation.records[last].number());
         }
@@ -179,19 +250,58 @@ impl World {
         (self.restored, self.told_behind) = (true, false);
     }
 
-    fn retries_max(&self) -> u32 {
-        self.updates.iter().filter_map(|rules| rules.retries_max).max().unwrap_or(0)
+    /// The least and the most of what updates make of MaximumRetryAttempts.
+    fn retries(&self) -> (u32, u32) {
+        let all = || self.updates.iter().filter_map(|rules| rules.retries_max);
+        (all().min().unwrap_or(0), all().max().unwrap_or(0))
     }
 
-    /// A checkpoint calls nothing done that has no effect.
+    /// A checkpoint is durable.
+    fn commit(&mut self, checkpoint: Checkpoint) {
+        let is_done = |record: &&Record, checkpoint: &Checkpoint| {
+            record.number() <= checkpoint.done[(record.key_hash % checkpoint.done.len() as u64) as usize]
+        };
+        let newly = |record: &&Record| is_done(record, &checkpoint) && !is_done(record, &self.durable);
+        let unwanted = |record: &&Record| !self.is_wanted(record.number().0);
+        let passed_over: Vec<u64> =
+            self.log.iter().filter(newly).filter(unwanted).map(|record| record.number().0).collect();
+        self.passed_over.extend(passed_over);
+        self.durable = checkpoint;
+    }
+
+    /// A checkpoint calls nothing done that has no effect, unless the target did not want it then.
     fn check_commit(&self, checkpoint: &Checkpoint) {
         let lanes = checkpoint.done.len() as u64;
         for record in &self.log {
             let (number, done) = (record.number(), checkpoint.done[(record.key_hash % lanes) as usize]);
-            let effective =
-                self.delivered.contains(&number.0) || self.parked.contains_key(&number.0) || self.is_in_a_gap(number.0);
-            assert!(number > done || effective || !self.is_wanted(number.0), "{number:?} is called done and is not");
+            assert!(number > done || self.is_over(number.0), "{number:?} is called done and is not");
         }
+    }
+
+    fn is_over(&self, number: u64) -> bool {
+        let passed = self.passed_over.contains(&number) || self.is_in_a_gap(number);
+        passed || self.delivered.contains(&number) || self.parked.contains_key(&number)
+    }
+
+    /// A record is given up when it failed as often as the rules say, and was called so often.
+    fn check_parked(&self, parked: &Parked) {
+        let number = parked.logged.number.0;
+        assert!(self.is_wanted(number), "{number} is parked and was not wanted");
+        let failed = match self.ever_unwanted.contains(&number) {
+            // Another filter may have put it into a batch that had failed before.
+            true => u32::MAX - 1,
+            false => self.failed_calls.get(&number).copied().unwrap_or(0),
+        };
+        let (least, most) = match parked.reason {
+            GiveUp::RetryAttemptsExhausted => (self.retries().0 + 1, failed),
+            // AWS tells 1 of what became too old before its first call.
+            GiveUp::RecordAgeExceeded => (1, failed.max(1)),
+            // The last call was a success but for it.
+            GiveUp::Rejected => (1, failed + 1),
+            GiveUp::Undeliverable | GiveUp::Damaged => panic!("nothing here is {:?}", parked.reason),
+        };
+        let most = most.min(self.retries().1 + 1);
+        assert!((least..=most).contains(&parked.invocations), "{parked:?}: {least} to {most} calls");
     }
 
     fn outcome(&mut self, invocation: &Invocation) -> Outcome {
@@ -235,6 +345,9 @@ impl World {
     /// One life of the machine, until it finishes, stops or crashes.
     fn live(&mut self, crash_in: u64, now_ms: &mut u64) -> End {
         let parked = self.parked_size();
+        if let Some(filter) = self.filter_next.take() {
+            self.filter_by(filter);
+        }
         let mut machine = ShardMachine::new(self.rules.clone(), BATCH_BYTES_MAX, self.durable.clone(), parked);
         if self.durable.finished {
             return End::Finished;
@@ -257,12 +370,16 @@ impl World {
                             let windows: BTreeSet<u64> = invocation.records.iter().map(aligned).collect();
                             assert_eq!(windows.len(), 1, "a batch that is a window of its own is in one");
                         }
+                        if let Some(attempts) = &mut self.attempts {
+                            attempts.called(&invocation);
+                        }
                         life.invocations.push(invocation);
                     }
                     Action::Commit { checkpoint, parked } => {
                         assert!(life.commit.replace((checkpoint, parked)).is_none(), "one commit at a time");
                     }
                     Action::WindowLost { window, .. } => {
+                        self.windows_lost += 1;
                         let numbers = serde_json::from_str(&window.state).unwrap_or_default();
                         self.ends.insert((window.start_ms.0, window.end_ms.0), numbers);
                     }
@@ -290,6 +407,12 @@ impl World {
     fn next_input(&mut self, machine: &ShardMachine, life: &mut Life, now_ms: &mut u64) -> Input {
         loop {
             if self.stops && !life.stopping && self.random(80) == 0 {
+                life.stopping = true;
+                return Input::Stop;
+            }
+            // UpdateEventSourceMapping with another filter: it is stored, what is under way ends, and the machine begins anew.
+            if !life.stopping && !self.filters.is_empty() && self.random(40) == 0 {
+                self.filter_next = self.filters.pop_front();
                 life.stopping = true;
                 return Input::Stop;
             }
@@ -322,15 +445,18 @@ impl World {
                         true => Outcome::NotInvoked("called off".into()).into(),
                         false => self.answer(&invocation),
                     };
+                    if let Some(attempts) = &mut self.attempts {
+                        attempts.answered(&invocation, &answer.outcome);
+                    }
                     return Input::Invoked { id: invocation.id, answer, jitter: self.random(1 << 31) as u32 };
                 }
                 2 if life.commit.is_some() => {
                     let (checkpoint, parked) = life.commit.take().expect("some");
-                    self.durable = Checkpoint::decode(&checkpoint.encode()).expect("readable");
+                    self.commit(Checkpoint::decode(&checkpoint.encode()).expect("readable"));
                     let knows = self.told_behind && checkpoint.taken.is_none_or(|taken| taken.last <= self.progress);
                     self.restored &= !knows;
                     for record in parked {
-                        assert!((1..=self.retries_max() + 1).contains(&record.invocations), "{}", record.invocations);
+                        self.check_parked(&record);
                         let number = record.logged.number.0;
                         let other = self.parked.insert(number, record);
                         assert!(other.is_none() || number > self.again_behind, "parked once");
@@ -359,22 +485,24 @@ impl World {
     }
 }
 
+/// A log of so many records, of so many keys.
+fn log(records: u64, keys: u64) -> Vec<Record> {
+    (1..=records).map(|number| Record { key_hash: number * 7 % keys, ..record(number) }).collect()
+}
+
 fn check_world(world: &World) {
     for record in &world.log {
         let number = record.number().0;
         let delivered = world.delivered.contains(&number);
-        if !world.is_wanted(number) {
-            assert!(!delivered && !world.parked.contains_key(&number), "record {number} is not wanted");
-            continue;
-        }
+        let passed_over = world.passed_over.contains(&number);
         // Nothing came behind the restoring: nothing was handed to the target, which could have said so.
         if world.restored && !delivered {
             continue;
         }
         let in_a_gap = world.is_in_a_gap(number);
-        assert!(delivered || world.parked.contains_key(&number) || in_a_gap, "record {number} is lost");
+        assert!(world.is_over(number), "record {number} is lost");
         assert!(
-            !world.poison.contains(&number) || world.parked.contains_key(&number) || in_a_gap,
+            !world.poison.contains(&number) || world.parked.contains_key(&number) || in_a_gap || passed_over,
             "poison record {number} vanished"
         );
         if world.rules.tumbling_window.is_some() {
@@ -382,6 +510,8 @@ fn check_world(world: &World) {
             match world.parked.get(&number) {
                 // Its window went on from an older checkpoint, and it was not there any more; or it had none.
                 None if in_a_gap || world.windowless.contains(&number) => assert!(ends <= 1),
+                // A crash may bring back what was delivered, and then a filter does not want it any more.
+                None if passed_over => assert!(ends <= 1),
                 None => assert_eq!(ends, 1, "record {number} in the last calls of windows"),
                 // A crash may bring it back behind its window, and then it has become too old.
                 Some(parked) if parked.reason == GiveUp::RecordAgeExceeded && delivered => assert!(ends <= 1),
@@ -391,7 +521,8 @@ fn check_world(world: &World) {
     }
     let mut newest: BTreeMap<u64, u64> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    for number in &world.delivered {
+    // What one filter did not want may come to another behind newer records, which a crash has brought back.
+    for number in world.delivered.iter().filter(|number| !world.ever_unwanted.contains(number)) {
         let key = world.log[(*number - 1) as usize].key_hash;
         if seen.insert(*number) {
             let newest = newest.entry(key).or_default();
@@ -413,6 +544,7 @@ proptest! {
         batch_records_max in 1..20usize,
         lanes in prop::collection::vec(1..5u16, 1..12),
         (unwanted, filtered) in (2..6u64, any::<bool>()),
+        filters in prop::collection::vec(prop::sample::select(vec![2, 3, 5, NONE_UNWANTED]), 0..4),
         // With each its windows, if there are any.
         updates in prop::collection::vec((1..20usize, 1..5u16, 0..3u32, any::<bool>(), any::<bool>()), 0..3),
         tumbling in prop::sample::select(vec![None, None, Some(7), Some(30)]),
@@ -448,34 +580,20 @@ proptest! {
         let batch_records_max = updates.iter().map(|rules| rules.batch_records_max).max().unwrap_or(1);
         let updated_lanes = updates.iter().map(|rules| rules.lanes).max().unwrap_or(1);
         let mut world = World {
-            durable: Checkpoint::starting_after(RecordNo::ZERO, rules.lanes),
-            rules,
             updates,
-            updated: 0,
-            unwanted: if filtered { unwanted } else { u64::MAX },
-            ends: BTreeMap::new(),
             loses_windows,
-            windowless: BTreeSet::new(),
+            // A target with a plan or a mark changes in another way: what is planned is done before.
+            filters: filters.into_iter().filter(|_| plan.is_none() && restores == 0).collect(),
             reports: report_failures,
-            log: (1..=records).map(|number| Record { key_hash: number * 7 % keys, ..record(number) }).collect(),
             poison: poison.into_iter().filter(|number| *number <= records).collect(),
-            seed,
-            parked: BTreeMap::new(),
-            delivered: Vec::new(),
-            planned: BTreeMap::new(),
             rejects,
             crowds,
             stops,
             trims,
-            horizon: 1,
-            gaps: Vec::new(),
             restores,
-            progress: RecordNo::ZERO,
-            backup: (0, RecordNo::ZERO),
-            restored: false,
-            told_behind: false,
-            again_behind: u64::MAX,
+            ..World::new(rules, log(records, keys), seed)
         };
+        world.filter_by(if filtered { unwanted } else { NONE_UNWANTED });
         let mut now_ms = 0;
         for (life, crash_in) in crashes.into_iter().enumerate() {
             let low_water = world.durable.low_water;
@@ -512,5 +630,38 @@ proptest! {
         prop_assert!(world.durable.finished);
         prop_assert_eq!(world.durable.low_water, RecordNo(records));
         check_world(&world);
+    }
+
+    /// Spec 7.2, 7.3 and 7.4, to the last call: neither one more nor one less.
+    #[test]
+    fn a_failing_batch_is_called_as_often_as_by_aws(
+        seed in any::<u64>(),
+        (records, keys) in (1..80u64, 1..12u64),
+        (batch_records_max, lanes) in (1..20usize, 1..5u16),
+        unwanted in prop::sample::select(vec![2, 3, NONE_UNWANTED]),
+        tumbling in prop::sample::select(vec![None, None, Some(7), Some(30)]),
+        (retries, bisect, report_failures) in (0..5u32, any::<bool>(), any::<bool>()),
+        window_ms in prop::sample::select(vec![0u64, 2000]),
+        poison in prop::collection::btree_set(1..80u64, 0..8),
+        crowds in any::<bool>(),
+    ) {
+        let rules = Rules {
+            batch_records_max, lanes, retries_max: Some(retries), bisect, window: Duration::from_millis(window_ms),
+            tumbling_window: tumbling.map(Duration::from_secs), ..Rules::default()
+        };
+        let mut world = World {
+            attempts: Some(Attempts::new(&rules)),
+            reports: report_failures,
+            poison: poison.into_iter().filter(|number| *number <= records).collect(),
+            crowds,
+            ..World::new(rules, log(records, keys), seed)
+        };
+        world.filter_by(unwanted);
+        prop_assert_eq!(world.live(u64::MAX, &mut 0), End::Finished);
+        check_world(&world);
+        let attempts = world.attempts.take().expect("set above");
+        let given_up: BTreeMap<u64, u32> =
+            world.parked.iter().map(|(number, parked)| (*number, parked.invocations)).collect();
+        prop_assert_eq!((given_up, world.windows_lost), (attempts.given_up, attempts.windows_lost));
     }
 }
