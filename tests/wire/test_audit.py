@@ -151,7 +151,7 @@ def test_what_is_done_to_tables_and_sinks_is_in_the_trail_and_a_change_of_it_is_
     client.update_table(TableName="Users", DeletionProtectionEnabled=True)
     wait_until(lambda: "UpdateTable" in actions(place), "the entry")
     bucket = {"BucketARN": "arn:aws:s3:::lake", "RoleARN": "arn:aws:iam::000000000000:role/r"}
-    server.client("firehose").create_delivery_stream(DeliveryStreamName="clicks", ExtendedS3DestinationConfiguration=bucket)
+    made = server.client("firehose").create_delivery_stream(DeliveryStreamName="clicks", ExtendedS3DestinationConfiguration=bucket)
 
     def of_the_delivery_stream():
         control = [entry for name, chain in entries(place).items() if name.startswith("control/") for entry in chain]
@@ -159,7 +159,8 @@ def test_what_is_done_to_tables_and_sinks_is_in_the_trail_and_a_change_of_it_is_
 
     [entry] = wait_until(of_the_delivery_stream, "the entry of the delivery stream")
     assert (entry["action"], entry["operation"], entry["principal"]) == ("CreateDeliveryStream", "CreateDeliveryStream", "tailrace")
-    assert len(entry["request_id"]) == 36 and "before" not in entry and '"BucketARN":"arn:aws:s3:::lake"' in entry["after"]
+    assert entry["request_id"] == made["ResponseMetadata"]["RequestId"]
+    assert "before" not in entry and '"BucketARN":"arn:aws:s3:::lake"' in entry["after"]
     wait_until(is_drained(server), "the trail to have every record")
     pause = urllib.request.Request(
         f"{server.url}/_admin/sinks",
