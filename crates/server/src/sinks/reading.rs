@@ -23,7 +23,7 @@ pub struct Names<'a> {
 ///
 /// # Errors
 /// What is wrong, for people. It has no secret.
-pub fn read<T: DeserializeOwned>(written: &Value, base: &Path, names: Names<'_>) -> Result<T, String> {
+pub(crate) fn read<T: DeserializeOwned>(written: &Value, base: &Path, names: Names<'_>) -> Result<T, String> {
     let mut resolved = written.clone();
     secrets::resolve(&mut resolved, base).map_err(|error| error.to_string())?;
     // What is wrong is told of what is written: a secret in the wrong place would be in the error.

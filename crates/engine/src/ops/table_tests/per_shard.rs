@@ -1,7 +1,7 @@
 //! The stream tests once more, over an engine that numbers the records of each shard by themselves: nothing may rest on one
 //! order of all numbers.
 
-use tailrace_store::PerShardEngine;
+use tailrace_store::{MemoryEngine as _, PerShardEngine};
 
 use super::*;
 

@@ -321,8 +321,6 @@ async fn open_shards_are_rolled_over_and_split() {
 /// Who asks while somebody else's roll-over is not seen yet is told what its own one has sealed: the children.
 #[tokio::test]
 async fn roll_overs_at_once_count_what_each_has_sealed() {
-    use tailrace_store::MemoryEngine;
-
     use crate::streams::roll::{Children, roll_over};
     let bench = Bench::new().await;
     let arn = bench.create("users", Some("NEW_IMAGE")).await["LatestStreamArn"].as_str().unwrap().to_owned();

@@ -39,7 +39,8 @@ fn put(asked: &Asked, taken: &Mutex<Vec<(String, Value)>>, seed: &mut u64) -> Re
     if at_all == 0 {
         return Reply::status(500);
     }
-    let is_poison = |(_, told): &(String, Value)| told["dynamodb"]["NewImage"]["v"]["N"] == POISON.to_string();
+    let v = |told: &Value| told["dynamodb"]["NewImage"]["v"]["N"].as_str()?.parse::<i64>().ok();
+    let is_poison = |(_, told): &(String, Value)| v(told) == Some(POISON);
     if let Some(index) = all.iter().position(is_poison) {
         let message = format!("Value at 'records.{}.member.data' failed to satisfy constraint", index + 1);
         return Reply::body(400, json!({"__type": "ValidationException", "message": message}).to_string());
