@@ -33,7 +33,7 @@ use tailrace_store::{Decision, Engine, MemoryEngine, Numbers, StoreError, Write,
 use tokio::sync::Notify;
 
 use crate::notify::tests::writer;
-use crate::runtime::{Build, Change, Dependencies, Sinks};
+use crate::runtime::{Build, Change, Dependencies, Happening, Sinks};
 use crate::sink::{Bounds, Flush, Flushed, Images, Origin, Sink, SinkError, SourceTable};
 use crate::spec::{SinkSpec, SpecError};
 
@@ -131,6 +131,8 @@ struct Weather {
     calm: std::sync::atomic::AtomicBool,
     /// The first change of each item that came from the stream.
     streamed: Mutex<BTreeMap<String, RecordNo>>,
+    /// A sink panicked: it would be begun again and again, for as long as the story goes.
+    panicked: Mutex<Option<String>>,
 }
 
 impl Weather {
@@ -299,6 +301,11 @@ impl World {
 
     async fn sinks(&self, db: &Arc<Db>) -> Sinks {
         let build = Builder { db: db.clone(), subject: self.subject.clone(), weather: self.weather.clone() };
+        let weather = self.weather.clone();
+        let observe = move |_: &str, happening| match happening {
+            Happening::Notice(text) if text.contains("panicked") => *weather.panicked.lock() = Some(text),
+            _ => {}
+        };
         let dependencies = Dependencies {
             db: db.clone(),
             clock: self.clock.clone(),
@@ -306,7 +313,7 @@ impl World {
             rng: self.rng.clone(),
             room: Room::default(),
             build: Arc::new(build),
-            observe: Arc::new(|_, _| {}),
+            observe: Arc::new(observe),
         };
         Sinks::load(dependencies, &self.configured).await.unwrap()
     }
@@ -364,7 +371,8 @@ impl World {
         let poison = history.poison.iter().filter(|(key, number, _)| is_of_stream(key, number));
         let mut expected: Vec<&String> = poison.map(|(.., id)| id).collect();
         let mut found: Vec<&String> = found.iter().collect();
-        (expected.sort(), found.sort());
+        expected.sort();
+        found.sort();
         if found == expected {
             Ok(())
         } else {
@@ -534,6 +542,9 @@ pub fn trial(subject: Arc<dyn Subject>, numbers: Numbers, seed: u64, lives: u64)
         let mut looks = 0;
         while !sinks.is_drained().await.unwrap() {
             tokio::task::yield_now().await;
+            if let Some(text) = world.weather.panicked.lock().take() {
+                return Err(text);
+            }
             looks += 1;
             // A disk or a socket needs time of this machine, not of the story.
             if looks > 20_000 {
@@ -561,6 +572,7 @@ fn world(subject: Arc<dyn Subject>, numbers: Numbers, seed: u64) -> World {
         ended: Notify::new(),
         calm: std::sync::atomic::AtomicBool::new(false),
         streamed: Mutex::default(),
+        panicked: Mutex::default(),
     };
     let mut config = subject.config();
     config["from"] = TABLE.into();

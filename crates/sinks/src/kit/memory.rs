@@ -41,6 +41,8 @@ pub enum Way {
     Documents,
     /// As that, but the version is not looked at, and the flush forgets its last record: broken.
     Forgetful,
+    /// It panics at every flush: broken.
+    Panicking,
     /// As documents, but nobody is told of those that are not taken: broken.
     Silent,
     /// As documents, but some that were taken are told as not: broken.
@@ -121,6 +123,7 @@ impl Memory {
         let records: Vec<&StreamRecord> = records.into_iter().map(|(_, record)| record).collect();
         match self.way {
             Way::Silent => rejected.clear(),
+            Way::Panicking => panic!("at every flush"),
             Way::Slanderous if rejected.is_empty() => rejected.push(told(0)),
             _ => {}
         }
@@ -134,7 +137,7 @@ impl Memory {
                 let objects = if is_page { &self.pages } else { &self.objects };
                 objects.lock().insert(flush.name(), records.into_iter().map(line).collect());
             }
-            Way::Documents | Way::Forgetful | Way::Silent | Way::Slanderous => {
+            Way::Documents | Way::Forgetful | Way::Panicking | Way::Silent | Way::Slanderous => {
                 let mut documents = self.documents.lock();
                 let forgets = usize::from(self.way == Way::Forgetful);
                 for record in &records[..records.len().saturating_sub(forgets)] {
@@ -205,7 +208,7 @@ impl Subject for SharedMemory {
                 expected.sort();
                 if lines == expected { Ok(()) } else { Err(format!("{lines:#?} instead of {expected:#?}")) }
             }
-            Way::Documents | Way::Forgetful | Way::Silent | Way::Slanderous => {
+            Way::Documents | Way::Forgetful | Way::Panicking | Way::Silent | Way::Slanderous => {
                 let documents = self.0.documents.lock();
                 let found: BTreeMap<String, i64> =
                     documents.iter().filter_map(|(key, (_, value))| Some((key.clone(), (*value)?))).collect();
@@ -300,6 +303,15 @@ mod tests {
                     sinks.shutdown().await;
                 }
             });
+        }
+    }
+
+    /// Nothing of such a sink is confirmed, however long it runs; and each of its panics is printed.
+    #[test]
+    fn a_story_ends_when_a_sink_panics() {
+        for numbers in Numbers::ALL {
+            let told = trial(Memory::new(Way::Panicking, "trim_horizon"), numbers, 1, 1).unwrap_err();
+            assert_eq!(told, "a problem with Orders: the shard's task panicked: at every flush");
         }
     }
 
