@@ -215,6 +215,12 @@ pub const FUNCTION_PROCESSES_MAX: u32 = 1024;
 /// takes all of the processors is not to hold up the database, and other programs of the machine are not to hold up a function for
 /// long: it still gets a third of what they do. Alone it runs as fast as ever.
 pub const FUNCTION_NICENESS: i32 = 5;
+/// Longest that a process which starts keeps another from starting. As many start at once as there are processors, and two at least:
+/// fifty that load their modules together would hold up the database, and not one of them would be ready sooner. Ours: one that
+/// waits for something does not load the processors.
+pub const FUNCTION_START_TURN: Duration = Duration::from_millis(500);
+/// Longest wait for a turn to start: what starts slowly holds up others for so long at most. Ours.
+pub const FUNCTION_START_TURN_WAIT: Duration = Duration::from_secs(5);
 /// What the data of a function's process may take above its memory where no control group limits that: libraries reserve more
 /// than they use. Ours.
 pub const FUNCTION_DATA_BYTES_SPARE: u64 = 256 * 1024 * 1024;

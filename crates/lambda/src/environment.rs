@@ -29,7 +29,7 @@ use crate::document;
 use crate::end::{End, Kill};
 use crate::entrypoint::BadEntrypoint;
 use crate::functions::{Function, Generation, Pool};
-use crate::host;
+use crate::host::{self, Answer, Refusal};
 use crate::invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable};
 use crate::launch::{self, Identity, Launch, LaunchError, Place};
 use crate::logs::{LogStream, OpenTail};
@@ -38,6 +38,7 @@ use crate::output::Output;
 use crate::process::{Confinement, Process, SpawnError};
 use crate::report::{self, Failed, Report};
 use crate::slots::Permits;
+use crate::turns::Turn;
 
 /// An invocation on its way.
 pub(crate) struct Job {
@@ -122,17 +123,6 @@ enum Stop {
     Now,
 }
 
-/// Why a runtime's call is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// Not in this state.
-    State,
-    /// Not the open invocation.
-    RequestId,
-    /// The process is dying.
-    Closed,
-}
-
 /// An environment: shared by the pool, the listener and the runner.
 pub(crate) struct Environment {
     pub(crate) token: String,
@@ -149,18 +139,13 @@ pub(crate) struct Environment {
     /// Its pipes, stdout first, once it is started.
     outputs: OnceLock<Vec<Arc<Output>>>,
     pid: OnceLock<i32>,
+    /// Its turn to start, until it has started or has had it for long enough.
+    turn: Mutex<Option<Turn>>,
     /// The control group of the process, until that is dead.
     cgroup: Mutex<Option<Cgroup>>,
     /// The most memory that was seen in use, bytes.
     peak_bytes: AtomicU64,
     changed: Notify,
-}
-
-/// A runtime's answer to an invocation.
-pub(crate) enum Answer {
-    Result(Bytes),
-    Error(Bytes),
-    TooLarge,
 }
 
 /// What the runner shall do next.
@@ -188,6 +173,7 @@ impl Environment {
             tail: Arc::new(Mutex::new(job.as_ref().and_then(|job| job.context.log_tail.clone()))),
             outputs: OnceLock::new(),
             pid: OnceLock::new(),
+            turn: Mutex::default(),
             cgroup: Mutex::default(),
             peak_bytes: AtomicU64::new(0),
             state: Mutex::new(State {
@@ -300,6 +286,7 @@ impl Environment {
                 }
                 Phase::Starting => {
                     state.started = true;
+                    self.turn.lock().take();
                     let since_ns = self.pool.clock.monotonic_ns().saturating_sub(state.since_ns);
                     state.init = Some(Duration::from_nanos(since_ns));
                     self.function.started_well();
@@ -463,6 +450,7 @@ impl Environment {
     /// The life of the environment, from its start to the report of its end.
     async fn run(self: Arc<Self>) {
         let end = self.live().await;
+        self.turn.lock().take();
         let temporary = self.pool.directories.temporary.join(&self.token);
         // Not waited for: it may be large, and the next start clears what is left of it.
         drop(tokio::task::spawn_blocking(move || crate::launch::remove_tree(&temporary)));
@@ -471,6 +459,13 @@ impl Environment {
     }
 
     async fn live(self: &Arc<Self>) -> End {
+        let since_ns = self.pool.clock.monotonic_ns();
+        let turn = self.pool.turns.take(&self.changed, || self.is_wanted()).await;
+        *self.turn.lock() = turn;
+        // The wait is not the function's: a timeout that runs already goes on from where it was.
+        if let Some(start_ns) = self.state.lock().pending.as_mut().and_then(|job| job.second_start_ns.as_mut()) {
+            *start_ns += self.pool.clock.monotonic_ns().saturating_sub(since_ns);
+        }
         if !self.is_wanted() {
             return End::NotStarted;
         }

@@ -25,6 +25,7 @@ use crate::logs::{LogLine, LogSender};
 use crate::package::Packages;
 use crate::process::Spawner;
 use crate::slots::{NoSlot, Permits, Slots};
+use crate::turns::Turns;
 
 /// Which client runs Python handlers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct Settings {
     pub concurrency_max: usize,
     /// The longest that a process may take to ask for its first event.
     pub init_limit: Duration,
+    /// The longest that a process which starts may keep others from starting.
+    pub start_turn: Duration,
     /// A process without work for so long is stopped.
     pub idle_limit: Duration,
 }
@@ -76,6 +79,7 @@ impl Settings {
             node_path: Vec::new(),
             concurrency_max: limits::FUNCTION_CONCURRENCY_DEFAULT_MAX,
             init_limit: limits::FUNCTION_INIT_DEFAULT,
+            start_turn: limits::FUNCTION_START_TURN,
             idle_limit: limits::FUNCTION_IDLE_DEFAULT,
         }
     }
@@ -111,6 +115,7 @@ pub(crate) struct Pool {
     logs: mpsc::Sender<LogLine>,
     /// A slot for each invocation; closed by `stop`.
     slots: Slots,
+    pub(crate) turns: Turns,
     functions: RwLock<BTreeMap<String, Arc<Function>>>,
     /// Replaced and removed configurations; those whose last invocation has ended are gone from here.
     retired: Mutex<Vec<Weak<Function>>>,
@@ -177,7 +182,7 @@ impl Functions {
         directories.clear_temporary().map_err(failed)?;
         let packages = Packages::open(&directories.packages, &directories.pycache).map_err(failed)?;
         let spawner = Spawner::start(ledger.clone()).map_err(failed)?;
-        let slots = Slots::new(settings.concurrency_max);
+        let (slots, turns) = (Slots::new(settings.concurrency_max), Turns::new(settings.start_turn));
         let interpreters = Interpreters::new(clock.clone());
         let pool = Pool {
             settings,
@@ -191,6 +196,7 @@ impl Functions {
             packages: Arc::new(packages),
             logs,
             slots,
+            turns,
             functions: RwLock::default(),
             retired: Mutex::default(),
             code_changes: broadcast::Sender::new(limits::FUNCTION_CODE_CHANGES_QUEUED_MAX),

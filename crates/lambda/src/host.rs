@@ -24,7 +24,25 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::document;
-use crate::environment::{Answer, Delivery, Environment, Refusal};
+use crate::environment::{Delivery, Environment};
+
+/// Why a runtime's call is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Not in this state.
+    State,
+    /// Not the open invocation.
+    RequestId,
+    /// The process is dying.
+    Closed,
+}
+
+/// A runtime's answer to an invocation.
+pub(crate) enum Answer {
+    Result(Bytes),
+    Error(Bytes),
+    TooLarge,
+}
 
 const PREFIX: &str = "/2018-06-01/runtime/";
 

@@ -38,6 +38,7 @@ mod proc;
 mod process;
 mod report;
 mod slots;
+mod turns;
 
 pub use code::CodeFacts;
 pub use functions::{Functions, OpenError, PythonClient, Settings};

@@ -11,7 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{Bench, is_alive, is_dead_soon};
 use tailrace_core::clock::Clock;
-use tailrace_lambda::{InvokeContext, InvokeOutcome, LogStream, NotInvocable, Settings};
+use tailrace_core::{FunctionArn, limits};
+use tailrace_lambda::{FunctionConfig, InvokeContext, InvokeOutcome, LogStream, NotInvocable, Settings};
 
 const PID: &str = "import os\ndef handler(event, context):\n    return os.getpid()\n";
 /// Answers with its own number and that of a child which stays in the group.
@@ -478,5 +479,68 @@ async fn who_waits_for_a_turn_can_be_called_off() {
     assert_eq!(waits.await.unwrap(), withdrawn);
     std::fs::write(&until, "").unwrap();
     assert!(matches!(runs.await.unwrap(), InvokeOutcome::Success { payload, .. } if payload == "1"));
+    bench.stop().await;
+}
+
+/// Fifty functions that start together hold up the database least, and are ready soonest, if each core has one of them.
+#[tokio::test]
+async fn as_many_processes_load_their_code_at_once_as_there_are_processors() {
+    let bench = Bench::with(|settings| settings.start_turn = Duration::from_secs(60));
+    let starts = bench.dir.path().join("starts");
+    let note = format!("open({:?}, 'a').write", starts.display().to_string());
+    bench.put(&format!(
+        "import time\n{note}('+')\ntime.sleep(0.1)\n{note}('-')\ndef handler(event, context):\n    return 1\n"
+    ));
+    let processors = std::thread::available_parallelism().unwrap().get().max(2);
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..processors * 4 {
+        let functions = bench.functions.clone();
+        calls.spawn(async move { functions.invoke("f", Bytes::from_static(b"{}"), InvokeContext::default()).await });
+    }
+    while let Some(outcome) = calls.join_next().await {
+        assert!(matches!(outcome.unwrap(), InvokeOutcome::Success { .. }));
+    }
+    let (mut loading, mut most, mut all) = (0, 0, 0);
+    for word in std::fs::read_to_string(starts).unwrap().chars() {
+        if word == '+' {
+            (loading, all) = (loading + 1, all + 1);
+        } else {
+            loading -= 1;
+        }
+        most = most.max(loading);
+    }
+    assert_eq!(most, processors, "of {all} processes");
+    assert!(all > processors, "{all}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_start_that_waits_for_something_holds_up_the_next_one_for_a_moment_only() {
+    let bench = Bench::with(|settings| settings.start_turn = Duration::from_millis(50));
+    bench.write("good.py", "def handler(event, context):\n    return 'good'\n");
+    let go = bench.dir.path().join("go");
+    bench.put(&format!(
+        "import os, time\nwhile not os.path.exists({:?}):\n    time.sleep(0.01)\ndef handler(event, context):\n    return 1\n",
+        go.display().to_string()
+    ));
+    let processors = std::thread::available_parallelism().unwrap().get().max(2);
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..processors {
+        let functions = bench.functions.clone();
+        waiting.spawn(async move { functions.invoke("f", Bytes::from_static(b"{}"), InvokeContext::default()).await });
+    }
+    tokio::task::yield_now().await;
+    let clock = common::RealClock;
+    let began = clock.monotonic_ns();
+    let good = FunctionConfig::new("g", FunctionArn::new(common::ARN), "python3.13", "good.handler", bench.code_dir());
+    bench.functions.put(common::patient(good)).unwrap();
+    let outcome = bench.functions.invoke("g", Bytes::from_static(b"{}"), InvokeContext::default()).await;
+    assert!(matches!(outcome, InvokeOutcome::Success { .. }), "{outcome:?}");
+    let took = Duration::from_nanos(clock.monotonic_ns() - began);
+    assert!(took < limits::FUNCTION_START_TURN_WAIT, "{took:?}");
+    std::fs::write(go, "").unwrap();
+    while let Some(outcome) = waiting.join_next().await {
+        assert!(matches!(outcome.unwrap(), InvokeOutcome::Success { .. }));
+    }
     bench.stop().await;
 }

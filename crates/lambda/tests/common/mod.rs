@@ -193,7 +193,7 @@ impl Bench {
 }
 
 /// With a timeout that no test beside others comes near.
-fn patient(config: FunctionConfig) -> FunctionConfig {
+pub fn patient(config: FunctionConfig) -> FunctionConfig {
     FunctionConfig { timeout_s: 60, ..config }
 }
 
