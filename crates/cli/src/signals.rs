@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM.
 //!
-//! A terminal and whoever passes a signal on (a shell, `npm run`, `docker compose`) may both send the one Ctrl-C of the user:
-//! two within a moment count once.
+//! A terminal and whoever passes a signal on (a shell, `npm run`, `docker compose`, `timeout`) may both send the one stop that the
+//! user wants, and not the same signal: two within a moment count once.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::Failure;
 
-/// A Ctrl-C that follows another one by less is the same.
+/// A signal that follows another one by less is the same stop.
 const MOMENT: Duration = Duration::from_millis(300);
 
 /// Both signals, from the moment of [`Signals::listen`] on: none is lost between two waits, and none ends the process by
@@ -20,8 +20,8 @@ const MOMENT: Duration = Duration::from_millis(300);
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// When the last Ctrl-C that counted came.
-    interrupted: Option<Instant>,
+    /// When the last of them that counted came.
+    last: Option<Instant>,
 }
 
 impl Signals {
@@ -29,27 +29,27 @@ impl Signals {
     pub fn listen() -> Result<Signals, Failure> {
         let listen = |kind| signal(kind).map_err(|error| Failure::new(Code::System, error));
         let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-        Ok(Signals { terminate, interrupt, interrupted: None })
+        Ok(Signals { terminate, interrupt, last: None })
     }
 
     /// Waits for the next of them.
     pub async fn next(&mut self) {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
+                _ = self.terminate.recv() => {}
                 _ = self.interrupt.recv() => {}
             }
             #[allow(clippy::disallowed_methods, reason = "a person's pauses, which no run of a seed replays")]
             let now = Instant::now();
-            if counts(self.interrupted, now) {
-                self.interrupted = Some(now);
+            if counts(self.last, now) {
+                self.last = Some(now);
                 return;
             }
         }
     }
 }
 
-/// Whether a Ctrl-C is another one than the last that counted.
+/// Whether a signal is another stop than the last that counted.
 fn counts(last: Option<Instant>, now: Instant) -> bool {
     last.is_none_or(|last| now.duration_since(last) >= MOMENT)
 }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ctrl_c_within_a_moment_of_another_is_the_same() {
+    fn a_signal_within_a_moment_of_another_is_the_same_stop() {
         #[allow(clippy::disallowed_methods, reason = "there is no other way to an instant")]
         let first = Instant::now();
         assert!(counts(None, first));

@@ -139,3 +139,37 @@ fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+/// What `sam build` and `cdk synth` write is made anew each time: the project's own configuration lies above it.
+#[test]
+fn the_sinks_of_a_project_run_with_the_template_that_a_tool_has_built() {
+    let template = "Resources:\n  T:\n    Type: AWS::DynamoDB::Table\n    Properties:\n      TableName: things\n      \
+                    BillingMode: PAY_PER_REQUEST\n      AttributeDefinitions: [{AttributeName: id, AttributeType: S}]\n      \
+                    KeySchema: [{AttributeName: id, KeyType: HASH}]\n      \
+                    StreamSpecification: {StreamViewType: NEW_AND_OLD_IMAGES}\n";
+    let write = r#"{"PutItem": {"TableName": "things", "Item": {"id": {"S": "a"}}}}"#;
+    for (built, name) in [(".aws-sam/build", "template.yaml"), ("cdk.out", "Stack.template.json")] {
+        let work = tempfile::tempdir().unwrap();
+        let project = work.path().join("project");
+        std::fs::create_dir_all(project.join(built)).unwrap();
+        let text = if name.ends_with("json") {
+            let assembly = r#"{"version": "36.0.0", "artifacts": {"Stack": {"type": "aws:cloudformation:stack",
+                "properties": {"templateFile": "Stack.template.json"}}}}"#;
+            std::fs::write(project.join(built).join("manifest.json"), assembly).unwrap();
+            r#"{"Resources": {"T": {"Type": "AWS::DynamoDB::Table", "Properties": {"TableName": "things",
+                "BillingMode": "PAY_PER_REQUEST", "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+                "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+                "StreamSpecification": {"StreamViewType": "NEW_AND_OLD_IMAGES"}}}}}"#
+        } else {
+            template
+        };
+        std::fs::write(project.join(built).join(name), text).unwrap();
+        std::fs::write(project.join("writes.ndjson"), format!("{write}\n")).unwrap();
+        let sinks = "sinks: {lake: {from: things, to: ./lake, flush: {seconds: 0}}}\n";
+        std::fs::write(project.join("tailrace.yaml"), sinks).unwrap();
+        let ended = run(&["up", &*project.to_string_lossy(), "--port", "0", "--exit-when-drained"]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert!(ended.stderr.contains("things --stream--> lake"), "{}", ended.stderr);
+        assert!(project.join("lake").is_dir(), "{built}: {}", ended.stderr);
+    }
+}

@@ -238,8 +238,10 @@ pub const KEPT_LOG_FILES_MAX: u64 = 4;
 pub const KEPT_LOG_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Such files that are open for writing. Ours: descriptors are few.
 pub const KEPT_LOG_FILES_OPEN_MAX: usize = 64;
-/// Lines on their way to the files. Ours: with the longest line, 16 MiB.
-pub const KEPT_LOG_LINES_QUEUED_MAX: usize = 256;
+/// Bytes of lines on their way to the files, of all functions. Ours: a moment's output of as many as run at once, in little memory.
+pub const KEPT_LOG_QUEUED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Those of them that one function has printed. Ours: tens of thousands of lines, and no function takes another one's place.
+pub const KEPT_LOG_QUEUED_BYTES_OF_ONE_MAX: usize = 4 * 1024 * 1024;
 /// Lines of a page of what is kept. Ours: bounds an answer.
 pub const KEPT_LOG_PAGE_LINES_MAX: usize = 1000;
 /// Bytes of the files that such a page looks at. Ours: as above, and the time that it takes.

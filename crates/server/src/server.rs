@@ -471,7 +471,8 @@ fn template_files(config: &Config) -> impl Iterator<Item = &Path> {
     config.templates.iter().flat_map(Templates::files)
 }
 
-/// The configuration of sinks: the one that was named, or the one beside a template.
+/// The configuration of sinks: the one that was named, or the one beside a template; beside none that a tool has built, the one of the
+/// project which that is of.
 ///
 /// # Errors
 /// Several templates have one each: the sinks of one would be missing.
@@ -479,8 +480,11 @@ fn sinks_path(config: &Config) -> Result<Option<PathBuf>, StartError> {
     if config.sinks.is_some() {
         return Ok(config.sinks.clone());
     }
-    let beside: BTreeSet<PathBuf> =
-        template_files(config).filter_map(|file| sinks::beside(files::directory_of(file))).collect();
+    let of_template = |file: &Path| {
+        let directory = files::directory_of(file);
+        sinks::beside(directory).or_else(|| sinks::beside(&template::home_of(&directory.canonicalize().ok()?)))
+    };
+    let beside: BTreeSet<PathBuf> = template_files(config).filter_map(of_template).collect();
     if beside.len() > 1 {
         let files: Vec<String> = beside.iter().map(|file| file.display().to_string()).collect();
         let text =
@@ -525,7 +529,7 @@ fn node_path(config: &Config) -> Vec<PathBuf> {
 /// Keeps what functions write, and tells it on.
 async fn forward_logs(
     mut lines: mpsc::Receiver<tailrace_lambda::LogLine>,
-    mut log_writer: FunctionLogWriter,
+    log_writer: FunctionLogWriter,
     events: mpsc::Sender<Event>,
 ) {
     while let Some(line) = lines.recv().await {

@@ -158,8 +158,8 @@ impl Process {
     }
 
     /// Two signals, as close to each other as one shell sends them.
-    pub fn signal_twice(&self, name: &str) {
-        let script = format!("kill -{name} {0}; kill -{name} {0}", self.child.id());
+    pub fn signal_twice(&self, first: &str, second: &str) {
+        let script = format!("kill -{first} {0}; kill -{second} {0}", self.child.id());
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
     }
 

@@ -3,14 +3,15 @@
 //!
 //! Invariants
 //! - A function's files take at most about `KEPT_LOG_FILES_MAX` times `KEPT_LOG_FILE_BYTES_MAX`: the oldest goes for the newest.
-//! - Nobody waits for the disk but the thread that writes: lines that it does not take in time are counted, and the loss is a line
-//!   of its own.
+//! - Nobody waits for the disk but the thread that writes: lines that it does not take in time are counted (see `queue`), and the
+//!   loss is a line of its own.
 //! - A reader sees whole lines, in the order in which they were written.
 //!
 //! What it does not do: it syncs nothing. A power cut may cost the last lines, never more than that.
 
 mod files;
 mod line;
+mod queue;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ pub use files::{LogFileError, Place, Selection, functions, read};
 pub use line::{KeptLine, LogPage};
 
 use crate::report::Event;
-use tailrace_core::limits;
+use queue::Queue;
 use tailrace_lambda::LogLine;
 use writer::Writer;
 
@@ -49,20 +50,20 @@ struct Growth {
 
 /// The way of lines into the files.
 pub struct FunctionLogWriter {
-    lines: mpsc::Sender<LogLine>,
-    lost: u64,
+    queue: Arc<Queue>,
     writing: JoinHandle<()>,
 }
 
 impl FunctionLogs {
     /// Starts the writer; `events` is told what goes wrong.
     pub fn open(directory: PathBuf, events: mpsc::Sender<Event>) -> (FunctionLogs, FunctionLogWriter) {
-        let (lines, received) = mpsc::channel(limits::KEPT_LOG_LINES_QUEUED_MAX);
+        let queue = Arc::new(Queue::default());
         let (directory, growth) = (Arc::from(directory), Arc::new(watch::Sender::default()));
         let logs = FunctionLogs { directory, growth };
         let (writer, grown) = (Writer::new(Arc::clone(&logs.directory), events), Arc::clone(&logs.growth));
-        let writing = tokio::task::spawn_blocking(move || write(writer, received, &grown));
-        (logs, FunctionLogWriter { lines, lost: 0, writing })
+        let lines = Arc::clone(&queue);
+        let writing = tokio::task::spawn_blocking(move || write(writer, &lines, &grown));
+        (logs, FunctionLogWriter { queue, writing })
     }
 
     /// A page of a function's lines; with `wait`, if there is none yet, the first that come within that time.
@@ -102,34 +103,28 @@ impl FunctionLogs {
 
 impl FunctionLogWriter {
     /// Keeps a line, unless the writer has fallen far behind.
-    pub fn keep(&mut self, line: &LogLine) {
-        if self.lost > 0 {
-            let text = format!("{} lines were not kept: the disk did not take them in time", self.lost);
-            let notice = LogLine { request_id: None, stream: tailrace_lambda::LogStream::Notice, text, ..line.clone() };
-            if self.lines.try_send(notice).is_err() {
-                self.lost += 1;
-                return;
-            }
-            self.lost = 0;
-        }
-        if self.lines.try_send(line.clone()).is_err() {
-            self.lost += 1;
-        }
+    pub fn keep(&self, line: &LogLine) {
+        self.queue.add(line);
     }
 
     /// Waits until everything is written.
-    pub async fn finish(self) {
-        drop(self.lines);
-        let _ = self.writing.await;
+    pub async fn finish(mut self) {
+        self.queue.end();
+        let _ = (&mut self.writing).await;
+    }
+}
+
+impl Drop for FunctionLogWriter {
+    /// The thread ends, whatever became of whoever held this.
+    fn drop(&mut self) {
+        self.queue.end();
     }
 }
 
 /// Writes what comes, until nothing more can.
-fn write(mut writer: Writer, mut lines: mpsc::Receiver<LogLine>, grown: &watch::Sender<Growth>) {
-    let mut batch = Vec::new();
-    while lines.blocking_recv_many(&mut batch, limits::KEPT_LOG_LINES_QUEUED_MAX) > 0 {
-        writer.write(&batch);
-        batch.clear();
+fn write(mut writer: Writer, queue: &Queue, grown: &watch::Sender<Growth>) {
+    while let Some(lines) = queue.take() {
+        writer.write(&lines);
         grown.send_modify(|growth| growth.writes += 1);
     }
 }

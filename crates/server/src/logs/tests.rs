@@ -1,4 +1,4 @@
-use tailrace_core::EpochMs;
+use tailrace_core::{EpochMs, limits};
 use tailrace_lambda::LogStream;
 
 use super::*;
@@ -142,7 +142,7 @@ fn what_cannot_be_written_is_told_once() {
 async fn whoever_waits_gets_what_comes() {
     let root = tempfile::tempdir().unwrap();
     let (events, _told) = mpsc::channel(8);
-    let (logs, mut writer) = FunctionLogs::open(root.path().to_owned(), events);
+    let (logs, writer) = FunctionLogs::open(root.path().to_owned(), events);
     let waits = tokio::spawn({
         let logs = logs.clone();
         async move { logs.page(all("f"), Some(Duration::from_secs(30))).await.unwrap() }
