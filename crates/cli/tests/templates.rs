@@ -169,7 +169,7 @@ fn the_sinks_of_a_project_run_with_the_template_that_a_tool_has_built() {
         std::fs::write(project.join("tailrace.yaml"), sinks).unwrap();
         let ended = run(&["up", &*project.to_string_lossy(), "--port", "0", "--exit-when-drained"]);
         assert_eq!(ended.code, 0, "{}", ended.stderr);
-        assert!(ended.stderr.contains("things --stream--> lake"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("1 record of things delivered to lake"), "{}", ended.stderr);
         assert!(project.join("lake").is_dir(), "{built}: {}", ended.stderr);
     }
 }
