@@ -210,7 +210,8 @@ impl Client {
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, NoAnswer> {
         let unreachable = |error: &dyn std::fmt::Display| {
-            NoAnswer::Unreachable(format!("no server answers at http://{}: {error}", self.authority))
+            let text = format!("no server answers at http://{}: {error}", self.authority);
+            NoAnswer::Unreachable(format!("{text}; --endpoint or TAILRACE_ENDPOINT says where it is"))
         };
         let stream = TcpStream::connect(&self.authority).await.map_err(|e| unreachable(&e))?;
         stream.set_nodelay(true).map_err(|e| unreachable(&e))?;

@@ -172,7 +172,8 @@ fn line(action: Action, record: &ParkedReport, error: Option<&str>) -> Result<St
     Ok(line.to_string())
 }
 
-const COLUMNS: [&str; 8] = ["MAPPING", "FUNCTION", "TABLE", "SHARD", "SEQUENCE NUMBER", "REASON", "AGE", "ERROR"];
+const COLUMNS: [&str; 9] =
+    ["MAPPING", "FUNCTION", "TABLE", "SHARD", "SEQUENCE NUMBER", "KEY", "REASON", "AGE", "ERROR"];
 
 fn row(record: &ParkedReport) -> [String; COLUMNS.len()] {
     // An error is one row's: its line breaks are not the table's.
@@ -184,6 +185,7 @@ fn row(record: &ParkedReport) -> [String; COLUMNS.len()] {
         record.table.clone(),
         or_dash(&record.shard_id),
         record.sequence_number.clone(),
+        if record.keys.is_null() { "-".to_owned() } else { on_one_line(&record.keys.to_string()) },
         record.reason.clone(),
         age(record.age),
         or_dash(&error),
@@ -217,10 +219,9 @@ mod tests {
             age: Duration::from_secs(61),
             keys: json!({ "Id": { "S": "a" } }),
         };
-        let expect = "\
-MAPPING  FUNCTION  TABLE   SHARD  SEQUENCE NUMBER        REASON                  AGE   ERROR
-0a1b     level-up  Scores  -      100000000000000000007  RetryAttemptsExhausted  1m1s  KeyError: 'Score'
-";
+        let expect = r#"MAPPING  FUNCTION  TABLE   SHARD  SEQUENCE NUMBER        KEY               REASON                  AGE   ERROR
+0a1b     level-up  Scores  -      100000000000000000007  {"Id":{"S":"a"}}  RetryAttemptsExhausted  1m1s  KeyError: 'Score'
+"#;
         assert_eq!(table(COLUMNS, [row(&record)]) + "\n", expect);
     }
 }

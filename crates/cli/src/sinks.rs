@@ -46,7 +46,7 @@ pub enum Action {
     Resume(Named),
     /// Begin anew with a snapshot of its tables, and watch it until it has caught up
     Rebuild(Named),
-    /// Deliver again what the stream has from a time on
+    /// Deliver again what the stream has from a time on; what keeps every change (objects, messages) gets those twice
     Replay {
         /// Name, and whether to wait.
         #[command(flatten)]
@@ -152,6 +152,9 @@ pub async fn run(args: SinksArgs) -> Outcome {
         Change::Discard => say(format_args!("{} discarded", count(discarded as usize, "record"))),
         Change::Skip => say(format_args!("{} skipped", count(skipped as usize, "damaged record"))),
         Change::Rebuild | Change::Replay { .. } if !named.no_wait => return watch(&mut client, &named.name).await,
+        Change::Remove => {
+            say(format_args!("{}: removed; if tailrace.yaml still has it, the next start begins it anew", named.name));
+        }
         _ => say(format_args!("{}: done", named.name)),
     }
     Ok(ExitCode::SUCCESS)
