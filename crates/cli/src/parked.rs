@@ -185,7 +185,7 @@ fn row(record: &ParkedReport) -> [String; COLUMNS.len()] {
         record.table.clone(),
         or_dash(&record.shard_id),
         record.sequence_number.clone(),
-        if record.keys.is_null() { "-".to_owned() } else { on_one_line(&record.keys.to_string()) },
+        if record.keys.is_null() { "-".to_owned() } else { on_one_line(record.keys.to_string()) },
         record.reason.clone(),
         age(record.age),
         or_dash(&error),
