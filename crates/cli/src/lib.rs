@@ -64,6 +64,10 @@ pub fn main() -> ExitCode {
     let args::Cli { command, quiet, color } = args::Cli::parse();
     style::choose(quiet, color);
     std::panic::set_hook(Box::new(tell_panic));
+    if matches!(command, Command::Up(_) | Command::Serve(_)) {
+        // Before there is another thread: each has it from the one that started it.
+        tailrace_priority::of_server();
+    }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = match runtime.enable_all().thread_stack_size(STACK_BYTES).build() {
         Ok(runtime) => runtime,

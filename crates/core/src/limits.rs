@@ -191,6 +191,8 @@ pub const FUNCTION_RESTART_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Between two looks at whether a function's code has changed, at least so many milliseconds. Ours: shorter than it takes to
 /// save a file and to look at what became of it.
 pub const FUNCTION_CODE_LOOK: Duration = Duration::from_millis(500);
+/// Such looks at the same time. Ours: one that waits for a slow disk does not hold up all others.
+pub const FUNCTION_CODE_LOOKS_MAX: usize = 2;
 /// Entries of a code directory that such a look goes through. Ours: a look takes a few milliseconds.
 pub const FUNCTION_CODE_ENTRIES_MAX: usize = 2000;
 /// Changes of code that wait to be told. Ours: whoever lags hears of the newest.
@@ -213,8 +215,15 @@ pub const FUNCTION_LOG_TAIL_BYTES_MAX: usize = 4 * 1024;
 pub const FUNCTION_PROCESSES_MAX: u32 = 1024;
 /// How much lower than the server's own priority that of the processes of functions is, steps of nice(2). Ours: a function that
 /// takes all of the processors is not to hold up the database, and other programs of the machine are not to hold up a function for
-/// long: it still gets a third of what they do. Alone it runs as fast as ever.
-pub const FUNCTION_NICENESS: i32 = 5;
+/// long: it still gets a tenth of what they do. Alone it runs as fast as ever.
+pub const FUNCTION_NICENESS: i32 = 10;
+/// The slice of a processor that the thread asks for which commits. Ours: the shortest that Linux gives.
+pub const COMMIT_SLICE: Duration = Duration::from_micros(100);
+/// The slice of a processor that the server's threads ask for. Ours: less than others get who ask for none (0.7 to 3 ms).
+pub const SERVER_SLICE: Duration = Duration::from_micros(300);
+/// The slice of a processor that the processes of functions ask for. Ours: several times what others get who ask for none, so that a
+/// function gives way to those at once, too.
+pub const FUNCTION_SLICE: Duration = Duration::from_millis(10);
 /// Longest that a process which starts keeps another from starting. As many start at once as there are processors, and two at least:
 /// fifty that load their modules together would hold up the database, and not one of them would be ready sooner. Ours: one that
 /// waits for something does not load the processors.

@@ -35,9 +35,11 @@ use crate::launch::{self, Identity, Launch, LaunchError, Place};
 use crate::logs::{LogStream, OpenTail};
 use crate::missing;
 use crate::output::Output;
-use crate::process::{Confinement, Process, SpawnError};
+use crate::process::{Process, SpawnError};
 use crate::report::{self, Failed, Report};
 use crate::slots::Permits;
+use crate::start::Confinement;
+use crate::sweeper;
 use crate::turns::Turn;
 
 /// An invocation on its way.
@@ -475,13 +477,10 @@ impl Environment {
         };
         self.state.lock().since_ns = self.pool.clock.monotonic_ns();
         let mut tasks = JoinSet::new();
-        let (stdout, stderr) = process.take_output();
-        let pipes = [
-            (LogStream::Stdout, stdout.map(std::os::fd::OwnedFd::from)),
-            (LogStream::Stderr, stderr.map(std::os::fd::OwnedFd::from)),
-        ];
-        let pipes = pipes.into_iter().filter_map(|(stream, fd)| {
-            let pipe = tokio::net::unix::pipe::Receiver::from_owned_fd(fd?).ok()?;
+        let pipes =
+            process.take_output().map(|(stdout, stderr)| [(LogStream::Stdout, stdout), (LogStream::Stderr, stderr)]);
+        let pipes = pipes.into_iter().flatten().filter_map(|(stream, fd)| {
+            let pipe = tokio::net::unix::pipe::Receiver::from_owned_fd(fd).ok()?;
             Some(Arc::new(Output::new(stream, pipe, self.pool.clock.clone(), self.tail.clone())))
         });
         for output in self.outputs.get_or_init(|| pipes.collect()) {
@@ -492,25 +491,9 @@ impl Environment {
         let end = self.watch(&mut process).await;
         // Dead now, with its group: no call of it can come any more.
         host.abort();
-        let cgroup = self.cgroup.lock().take();
-        if let Some(cgroup) = &cgroup {
-            cgroup.kill();
-            if cgroup.ran_out_of_memory() {
-                let memory_mb = self.function.config.memory_mb;
-                self.function
-                    .logs
-                    .notice(format!("it was killed: it needs more than the {memory_mb} MB of its MemorySize"));
-            }
-        }
         // Awaited: what the process left behind is gone before the outcome is reported, unless it does not go.
         let environment = self.clone();
-        let swept = tokio::task::spawn_blocking(move || {
-            environment.pool.ledger.remove(&environment.token);
-            // What the group killed is no longer known by its environment while it dies.
-            if let Some(cgroup) = cgroup {
-                cgroup.wait_until_empty();
-            }
-        });
+        let swept = sweeper::run(move || environment.sweep());
         if tokio::time::timeout(limits::FUNCTION_SWEEP_WAIT, swept).await.is_err() {
             tracing::warn!(function = %self.function.config.name, "what a process left behind does not end");
         }
@@ -518,6 +501,25 @@ impl Environment {
         let drain = limits::FUNCTION_LOG_WAIT * 2;
         let _ = tokio::time::timeout(drain, async { while tasks.join_next().await.is_some() {} }).await;
         end
+    }
+
+    /// Ends what the dead process has left behind. It waits for the kernel, also to take its locks: call it where blocking is no
+    /// matter.
+    fn sweep(&self) {
+        let cgroup = self.cgroup.lock().take();
+        if let Some(cgroup) = &cgroup {
+            cgroup.kill();
+            if cgroup.ran_out_of_memory() {
+                let memory_mb = self.function.config.memory_mb;
+                let text = format!("it was killed: it needs more than the {memory_mb} MB of its MemorySize");
+                self.function.logs.notice(text);
+            }
+        }
+        self.pool.ledger.remove(&self.token);
+        // What the group killed is no longer known by its environment while it dies.
+        if let Some(cgroup) = cgroup {
+            cgroup.wait_until_empty();
+        }
     }
 
     fn is_wanted(&self) -> bool {
@@ -534,12 +536,11 @@ impl Environment {
         let _ = self.port.set(port);
         let config = &self.function.config;
         let log_stream = launch::log_stream_name(self.pool.clock.now(), &config.version, &self.token);
-        let launch = self.prepare(port, log_stream).await.map_err(|error| match error {
+        let (launch, confinement) = self.prepare(port, log_stream).await.map_err(|error| match error {
             LaunchError::InvalidEntrypoint(bad) => End::InvalidEntrypoint(bad),
             LaunchError::CannotStart(text) => End::CannotStart(text),
         })?;
-        let confinement = self.confinement();
-        let spawned = self.pool.spawner.spawn(launch.command, &self.token, confinement);
+        let spawned = self.pool.spawner.spawn(&launch.command, &self.token, confinement);
         let started = tokio::time::timeout(self.pool.settings.init_limit, spawned).await;
         let started = started.unwrap_or_else(|_| Err(SpawnError::Start(std::io::ErrorKind::TimedOut.into())));
         let process = started.map_err(|error| match error {
@@ -558,7 +559,7 @@ impl Environment {
     }
 
     /// Makes ready what a process needs.
-    async fn prepare(self: &Arc<Self>, port: u16, log_stream: String) -> Result<Launch, LaunchError> {
+    async fn prepare(self: &Arc<Self>, port: u16, log_stream: String) -> Result<(Launch, Confinement), LaunchError> {
         let config = &self.function.config;
         let place = self.aside(|this| Place::prepare(&this.function.config, &this.pool.directories, &this.token));
         let place = place.await?;
@@ -567,7 +568,8 @@ impl Environment {
         let launch = self.aside(move |this| {
             let (config, settings, directories) = (&this.function.config, &this.pool.settings, &this.pool.directories);
             let identity = Identity { token: &this.token, port, log_stream };
-            launch::prepare(config, settings, directories, (&place, &program), &identity)
+            let launch = launch::prepare(config, settings, directories, (&place, &program), &identity)?;
+            Ok((launch, this.confinement()))
         });
         let launch = launch.await?;
         if let Some(remark) = remark {
@@ -586,7 +588,8 @@ impl Environment {
         done.unwrap_or_else(|error| Err(LaunchError::CannotStart(error.to_string())))
     }
 
-    /// What holds the process: a control group if there is one; else, where the runtime bears it, a limit of its data.
+    /// What holds the process: a control group if there is one; else, where the runtime bears it, a limit of its data. To make a group
+    /// waits for the kernel's lock on all of them.
     fn confinement(&self) -> Confinement {
         let config = &self.function.config;
         let cgroup = self.pool.cgroups.create(&self.token, config.memory_mb);

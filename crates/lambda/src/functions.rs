@@ -116,6 +116,8 @@ pub(crate) struct Pool {
     /// A slot for each invocation; closed by `stop`.
     slots: Slots,
     pub(crate) turns: Turns,
+    /// A permit for each function whose code is looked at.
+    looks: Arc<Semaphore>,
     functions: RwLock<BTreeMap<String, Arc<Function>>>,
     /// Replaced and removed configurations; those whose last invocation has ended are gone from here.
     retired: Mutex<Vec<Weak<Function>>>,
@@ -197,6 +199,7 @@ impl Functions {
             logs,
             slots,
             turns,
+            looks: Arc::new(Semaphore::new(limits::FUNCTION_CODE_LOOKS_MAX)),
             functions: RwLock::default(),
             retired: Mutex::default(),
             code_changes: broadcast::Sender::new(limits::FUNCTION_CODE_CHANGES_QUEUED_MAX),
@@ -451,8 +454,12 @@ impl Pool {
             return false;
         }
         let (pool, looked_at) = (self.clone(), function.clone());
-        let look =
-            tokio::task::spawn_blocking(move || CodeStamp::of_function(&looked_at.config, &pool.directories.state));
+        // Fifty functions look at once, and each look by a thread of its own would push the database's aside.
+        let Ok(turn) = self.looks.clone().acquire_owned().await else { return false };
+        let look = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            CodeStamp::of_function(&looked_at.config, &pool.directories.state)
+        });
         let Ok(code) = look.await else { return false };
         if code == function.code {
             return false;

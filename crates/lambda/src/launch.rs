@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use tailrace_core::EpochMs;
 use tailrace_core::function::{Family, FunctionConfig, LogLevel};
@@ -293,8 +293,8 @@ pub(crate) fn prepare(
         }
     };
 
-    command.current_dir(code_dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+        .current_dir(code_dir)
         .env("LANG", "C.UTF-8")
         .env("TZ", ":UTC")
         .env("LD_LIBRARY_PATH", library_path(code_dir))

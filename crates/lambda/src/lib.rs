@@ -38,6 +38,8 @@ mod proc;
 mod process;
 mod report;
 mod slots;
+mod start;
+mod sweeper;
 mod turns;
 
 pub use code::CodeFacts;

@@ -193,7 +193,13 @@ fn start(state: &Arc<EngineState>) -> Result<Vec<JoinHandle<()>>, StoreError> {
     };
     let [committer, applier, flusher, compactor, reclaimer] = std::array::from_fn(|_| state.clone());
     let mut threads = vec![
-        spawn("committer", Box::new(move || committer::run(&committer, hand)))?,
+        spawn(
+            "committer",
+            Box::new(move || {
+                tailrace_priority::of_commits();
+                committer::run(&committer, hand);
+            }),
+        )?,
         spawn("applier", Box::new(move || applier::run(&applier, &groups, &applied)))?,
         spawn("flusher", Box::new(move || maintenance::run_flusher(&flusher)))?,
         spawn("compactor", Box::new(move || maintenance::run_compactor(&compactor)))?,
