@@ -55,8 +55,10 @@ pub async fn up(args: UpArgs) -> Outcome {
         let stack = if templates.chosen.len() > 1 { format!(": stack {name}") } else { String::new() };
         say(format_args!("template {}{stack}", file.display()));
     }
-    let watch = Watch::start(&templates, &project.writes).await;
-    config.templates = Some(templates);
+    config.templates = Some(templates.clone());
+    // What is wrong with it, the start tells.
+    let of_sinks = tailrace_server::sinks_path(&config).ok().flatten();
+    let watch = Watch::start(&templates, &project.writes, of_sinks).await;
     let environment = config.clone();
     let mut running = Running::start(config).await?;
     let server = &running.server;

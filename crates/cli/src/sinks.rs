@@ -308,7 +308,11 @@ fn row(sink: &SinkStatus, name: String, now: EpochMs) -> [String; COLUMNS.len()]
         tables.join(","),
         sink.to.clone(),
         state,
-        format!("{}{}", sink.lag_records, if sink.lag_is_more { "+" } else { "" }),
+        match sink.state {
+            // Of what it waits for nobody knows how much that is.
+            SinkState::Waiting if sink.lag_records == 0 => "-".to_owned(),
+            _ => format!("{}{}", sink.lag_records, if sink.lag_is_more { "+" } else { "" }),
+        },
         duration(Duration::from_millis(sink.lag_ms)),
         sink.flushes.to_string(),
         sink.last_flush_ms.map_or_else(|| "-".to_owned(), |at| format!("{} ago", duration(now.since(at)))),

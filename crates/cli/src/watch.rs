@@ -1,5 +1,5 @@
 //! Watches the files that a running `up` was started from: when one was edited, the templates are applied again, or the lines
-//! that the writes gained are played. (The code of functions that is used in place is watched where functions run.)
+//! that the writes gained are played. What `tailrace.yaml` gained is told, since it is read at a start alone. (The code of functions that is used in place is watched where functions run.)
 //!
 //! A file that is only touched, or is gone or empty for a moment (editors save so), is no edit: one counts when it is still
 //! the same at the next look.
@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use sha2::{Digest, Sha256};
 use tailrace_core::limits::{TEMPLATE_BYTES_MAX, TEMPLATE_LOOK};
 use tailrace_server::template::Templates;
-use tailrace_server::{Server, files};
+use tailrace_server::{Server, files, sinks};
 
 use crate::play;
 use crate::say::{complain, say};
@@ -22,6 +22,8 @@ use crate::say::{complain, say};
 pub struct Watch {
     templates: Templates,
     writes: PathBuf,
+    /// `tailrace.yaml`, if there is one.
+    config: Option<PathBuf>,
     files: BTreeMap<PathBuf, Seen>,
 }
 
@@ -39,9 +41,10 @@ struct Seen {
 type Stamp = (SystemTime, u64);
 
 impl Watch {
-    /// From now on; call it before the template is applied, so that no edit is missed.
-    pub async fn start(templates: &Templates, writes: &Path) -> Watch {
-        let mut watch = Watch { templates: templates.clone(), writes: writes.to_owned(), files: BTreeMap::new() };
+    /// From now on; call it before the template is applied, and `config` read, so that no edit is missed.
+    pub async fn start(templates: &Templates, writes: &Path, config: Option<PathBuf>) -> Watch {
+        let (templates, writes) = (templates.clone(), writes.to_owned());
+        let mut watch = Watch { templates, writes, config, files: BTreeMap::new() };
         watch.follow(Vec::new()).await;
         watch
     }
@@ -55,7 +58,10 @@ impl Watch {
             looks.tick().await;
             let mut edited = self.edited().await;
             let writes_edited = edited.contains(&self.writes);
-            edited.retain(|path| *path != self.writes);
+            if let Some(config) = self.config.as_ref().filter(|config| edited.contains(config)) {
+                tell_of_config(config).await;
+            }
+            edited.retain(|path| *path != self.writes && Some(path) != self.config.as_ref());
             if let Some(first) = edited.first() {
                 self.apply(first, server).await;
                 self.follow(server.sources().await).await;
@@ -88,11 +94,11 @@ impl Watch {
         }
     }
 
-    /// Watches these files, beside the templates and the writes.
+    /// Watches these files, beside the templates, the writes and the configuration.
     async fn follow(&mut self, sources: Vec<PathBuf>) {
         let mut former = std::mem::take(&mut self.files);
         let own: Vec<PathBuf> = self.templates.files().map(Path::to_owned).collect();
-        for path in sources.into_iter().chain(own).chain([self.writes.clone()]) {
+        for path in sources.into_iter().chain(own).chain([self.writes.clone()]).chain(self.config.clone()) {
             let seen = match former.remove(&path) {
                 Some(seen) => seen,
                 None => Seen { stamp: stamp(&path).await, unsettled: None, digest: digest(&path).await },
@@ -126,6 +132,15 @@ impl Seen {
         let is_same = digest.is_some() && digest == self.digest;
         self.digest = digest;
         !is_same
+    }
+}
+
+/// Says what an edit of `tailrace.yaml` comes to.
+async fn tell_of_config(path: &Path) {
+    let (own, shown) = (path.to_owned(), path.display());
+    match tokio::task::spawn_blocking(move || sinks::read(&own)).await {
+        Ok(Err(error)) => complain(format_args!("{shown} has changed, and no start would take it: {error}")),
+        _ => say(format_args!("{shown} has changed: the next start reads it; what runs goes on as it was")),
     }
 }
 

@@ -40,7 +40,7 @@ pub use reload::StackContents;
 pub use report::{
     Event, InvokeAnswer, InvokeRequest, MappingsPage, ParkedPage, ParkedReport, RecordName, RedriveAnswer,
 };
-pub use server::{Server, StartError};
+pub use server::{Server, StartError, sinks_path};
 pub use store::{check_offline, set_aside_offline};
 pub use tailrace_firehose::StreamStatus;
 pub use tailrace_store_embedded::SetAsideError;

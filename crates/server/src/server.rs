@@ -476,7 +476,7 @@ fn template_files(config: &Config) -> impl Iterator<Item = &Path> {
 ///
 /// # Errors
 /// Several templates have one each: the sinks of one would be missing.
-fn sinks_path(config: &Config) -> Result<Option<PathBuf>, StartError> {
+pub fn sinks_path(config: &Config) -> Result<Option<PathBuf>, StartError> {
     if config.sinks.is_some() {
         return Ok(config.sinks.clone());
     }

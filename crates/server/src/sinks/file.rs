@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tailrace_core::limits::TEMPLATE_BYTES_MAX;
 use tailrace_core::model::is_table_name;
-use tailrace_sinks::spec::{Kind, SinkSpec, SpecError, shown};
+use tailrace_sinks::spec::{COMMON, Kind, SinkSpec, SpecError, shown};
 use tailrace_sinks::views::{Edge, check_targets};
 use tailrace_template::{Format, SinkPlan, TemplateError};
 
@@ -154,6 +154,9 @@ fn parse(document: &Value, base: PathBuf) -> Result<SinksFile, String> {
     let sinks = read;
     let mut specs = Vec::with_capacity(sinks.len());
     for (name, config) in &sinks {
+        if let Some(slip) = slip(config) {
+            return Err(format!("sinks.{name}: {slip}"));
+        }
         let read = SinkSpec::read(name, config).and_then(|spec| build::check(&spec, &base).map(|()| spec));
         let spec = read.map_err(|SpecError(message)| message)?;
         let shows = spec.to.strip_prefix("table:").filter(|_| spec.kind == Kind::View);
@@ -166,6 +169,42 @@ fn parse(document: &Value, base: PathBuf) -> Result<SinksFile, String> {
     }
     check_together(&specs)?;
     Ok(SinksFile { sinks, firehose, kinesis, base })
+}
+
+/// The schemes of destinations.
+const SCHEMES: [&str; 11] =
+    ["s3", "file", "table", "postgres", "postgresql", "redshift", "smtp", "smtps", "firehose", "kinesis", "audit"];
+
+/// What was meant where `from` or `to` was written otherwise, or a destination is nearly one; `None`: nothing stands out.
+fn slip(config: &Value) -> Option<String> {
+    let members = config.as_object()?;
+    for (missing, distance) in [("from", 2), ("to", 1)] {
+        let is_near =
+            |name: &&String| !COMMON.contains(&name.as_str()) && strsim::damerau_levenshtein(name, missing) <= distance;
+        if !members.contains_key(missing)
+            && let Some(near) = members.keys().find(is_near)
+        {
+            return Some(format!("`{near}` is not known; did you mean {missing}?"));
+        }
+    }
+    let to = members.get("to")?.as_str().filter(|to| Kind::of(to).is_none())?;
+    let meant = match to.split_once(':') {
+        Some(("http" | "https", _)) => format!("{}, or opensearch+{}", shown(&format!("webhook+{to}")), shown(to)),
+        Some((scheme, rest)) => {
+            let engine = ["opensearch", "elasticsearch"].into_iter().find(|engine| scheme == *engine);
+            match engine {
+                Some(engine) => format!("{engine}+https:{rest}"),
+                None => format!("{}:{rest}", nearest(scheme, &SCHEMES)?),
+            }
+        }
+        None => match nearest(to, &["audit"]) {
+            Some(audit) => audit.to_owned(),
+            None => format!("./{to}"),
+        },
+    };
+    // What is behind a scheme may be a secret.
+    let meant = if to.starts_with("http") { meant } else { shown(&meant) };
+    Some(format!("`to: {}` is no destination; did you mean {meant}?", shown(to)))
 }
 
 /// Refuses sinks that would overwrite what others have written, or feed each other.
@@ -226,6 +265,21 @@ mod tests {
             (json!({"sink": {}}), "`sink` is not known; did you mean sinks?"),
             (json!({"sinks": []}), "`sinks` is a map"),
             (json!({"sinks": {"a": {"to": "s3://x"}}}), "sinks.a: `from` is missing"),
+            (json!({"sinks": {"a": {"from": "T", "too": "s3://x"}}}), "`too` is not known; did you mean to?"),
+            (json!({"sinks": {"a": {"form": "T", "to": "s3://x"}}}), "`form` is not known; did you mean from?"),
+            (json!({"sinks": {"a": {"from": "T", "to": "tabel:ByDay"}}}), "did you mean table:ByDay?"),
+            (json!({"sinks": {"a": {"from": "T", "to": "out/orders"}}}), "did you mean ./out/orders?"),
+            (json!({"sinks": {"a": {"from": "T", "to": "audti"}}}), "did you mean audit?"),
+            (
+                json!({"sinks": {"a": {"from": "T", "to": "https://a.example/x"}}}),
+                "did you mean webhook+https://a.example",
+            ),
+            (json!({"sinks": {"a": {"from": "T", "to": "opensearch://h/i"}}}), "did you mean opensearch+https://h/i?"),
+            (json!({"sinks": {"a": {"from": "T", "to": "foo:bar"}}}), "`to: foo:bar` is none of s3://"),
+            (
+                json!({"sinks": {"a": {"from": "Orders", "to": "table:Vvv", "aggregates": {"n": "count"}, "group_by": "day"}}}),
+                "sinks.a: `group_by`: a list is expected, not \"day\"",
+            ),
             (json!({"other": {}}), "`other` is not known; known are sinks"),
             (json!({"sinks": {"a": {"from": "T", "to": "./x", "fromat": "csv"}}}), "sinks.a: unknown field `fromat`"),
             (json!({"sinks": {"a": {"from": "T", "to": "./x", "fromat": "csv"}}}), "; did you mean format?"),

@@ -179,21 +179,11 @@ pub async fn progress(sinks: &Sinks) -> Result<Option<Vec<String>>, StoreError> 
         return Ok(Some(Vec::new()));
     }
     let all = sinks.status().await?;
-    let stuck = |sink: &&SinkStatus| {
-        let shards = || sink.sources.iter().flat_map(|source| &source.shards);
-        matches!(sink.state, SinkState::Waiting | SinkState::Blocked) || shards().any(|shard| shard.blocked)
-    };
     let rests = |sink: &SinkStatus| {
         let begun = sink.sources.iter().all(|source| source.waits_for.is_none() && source.snapshot_items.is_none());
         let idle = sink.sources.iter().flat_map(|source| &source.shards).all(|shard| shard.drained);
         matches!(sink.state, SinkState::Paused | SinkState::Unconfigured) || (begun && idle && sink.building.is_none())
     };
-    if !all.iter().all(|sink| stuck(&sink) || rests(sink)) || !all.iter().any(|sink| stuck(&sink)) {
-        return Ok(None);
-    }
-    let why = |sink: &SinkStatus| {
-        let error = sink.reason.as_ref().or(sink.last_error.as_ref());
-        format!("{}: {}", sink.name, error.map_or("no error told", String::as_str))
-    };
-    Ok(Some(all.iter().filter(stuck).map(why).collect()))
+    let why: Vec<String> = all.iter().filter_map(|sink| Some(format!("{}: {}", sink.name, sink.stuck()?))).collect();
+    Ok((!why.is_empty() && all.iter().all(|sink| sink.stuck().is_some() || rests(sink))).then_some(why))
 }

@@ -27,10 +27,45 @@ pub(crate) fn read<T: DeserializeOwned>(written: &Value, base: &Path, names: Nam
     let mut resolved = written.clone();
     secrets::resolve(&mut resolved, base).map_err(|error| error.to_string())?;
     // What is wrong is told of what is written: a secret in the wrong place would be in the error.
-    serde_json::from_value(resolved).map_err(|_| match serde_json::from_value::<T>(written.clone()) {
-        Err(error) => with_what_was_meant(&error.to_string(), written, names),
+    serde_json::from_value(resolved).map_err(|_| match serde_path_to_error::deserialize::<_, T>(written) {
+        Err(error) => {
+            let (path, error) = (error.path().to_string(), error.into_inner().to_string());
+            match of_another_type(&error) {
+                // Of the whole, or of something that does not say which of its members it is.
+                Some(plain) if path == "." => plain,
+                Some(plain) => format!("`{path}`: {plain}"),
+                None => with_what_was_meant(&error, written, names),
+            }
+        }
         Ok(_) => "what a reference stands for does not fit where it stands".to_owned(),
     })
+}
+
+/// What serde tells of a value of another type, in the words of who wrote it; `None`: it tells something else.
+fn of_another_type(error: &str) -> Option<String> {
+    let (found, expected) = error.strip_prefix("invalid type: ")?.split_once(", expected ")?;
+    let expected = match expected {
+        "a sequence" => "a list",
+        "a string" | "string" | "str" => "a text",
+        "a boolean" | "bool" => "true or false",
+        "f32" | "f64" | "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "usize" => "a number",
+        // The name of a type of ours says nothing to anybody.
+        other if other.starts_with("struct ") => "a map",
+        other => other,
+    };
+    let found = match found {
+        "null" => "nothing (in braces a comma ends a value: put one that has a comma in quotes)",
+        "sequence" => "a list",
+        "map" => "a map",
+        other => {
+            let other = ["string ", "integer ", "floating point ", "boolean "]
+                .iter()
+                .find_map(|kind| other.strip_prefix(kind))
+                .unwrap_or(other);
+            return Some(format!("{expected} is expected, not {}", other.trim_matches('`')));
+        }
+    };
+    Some(format!("{expected} is expected, not {found}"))
 }
 
 /// What serde tells of a name that it does not know: that name, and those that it knows.
@@ -101,7 +136,12 @@ mod tests {
                 "unknown field `zzzzzzzzzz`, expected one of `region`, `count`, `inner`, or one of what every sink has: from, where",
             ),
             (json!({"inner": {"form": 1}}), "unknown field `form`, expected one of `region`, `count`, `inner`"),
-            (json!({"count": "x"}), "invalid type: string \"x\", expected u32"),
+            (json!({"count": "x"}), "`count`: a number is expected, not \"x\""),
+            (
+                json!({"inner": {"inner": {"region": null}, "count": [1]}}),
+                "`inner.count`: a number is expected, not a list",
+            ),
+            (json!({"inner": 5}), "`inner`: a map is expected, not 5"),
         ] {
             assert_eq!(error_of(written), told);
         }
@@ -109,6 +149,6 @@ mod tests {
         let path = dir.path().join("secret");
         std::fs::write(&path, "hunter2").unwrap();
         let reference = format!("${{file:{}}}", path.display());
-        assert_eq!(error_of(json!({"count": reference})), format!("invalid type: string {reference:?}, expected u32"));
+        assert_eq!(error_of(json!({"count": reference})), format!("`count`: a number is expected, not {reference:?}"));
     }
 }

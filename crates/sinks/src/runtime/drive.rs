@@ -195,10 +195,15 @@ pub(super) async fn delete_consumer(inner: &Inner, consumer: MappingId) -> Resul
 async fn drive(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, table: &str) {
     let mut stop = running.stop.subscribe();
     let mut failures = 0;
+    let mut told = None;
     loop {
         let error = match run(inner, entry, running, table).await {
             Ok(()) | Err(Stuck::Stopped) => return,
             Err(Stuck::Waits(reason)) => {
+                if told.as_ref() != Some(&reason) {
+                    inner.notice(&entry.name, format!("it waits: {reason}"));
+                    told = Some(reason.clone());
+                }
                 show(inner, running, table, Phase::Waiting(reason));
                 failures = 0;
                 None

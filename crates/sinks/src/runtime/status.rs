@@ -212,6 +212,21 @@ impl Sinks {
 }
 
 impl SinkStatus {
+    /// Why it does not go on by itself; `None`: it does, or has not tried yet.
+    pub fn stuck(&self) -> Option<&str> {
+        let error = self.last_error.as_deref();
+        let shards = || self.sources.iter().flat_map(|source| &source.shards).filter(|shard| shard.blocked);
+        match (self.state, self.reason.as_deref()) {
+            // What came of the first try, if that is over.
+            (SinkState::Waiting, Some(drive::NOT_BEGUN)) => error,
+            (SinkState::Waiting | SinkState::Blocked, reason) => reason.or(error).or(Some("no error told")),
+            (_, reason) => {
+                let blocked = shards().next()?;
+                reason.or(error).or(blocked.last_error.as_deref()).or(Some("no error told"))
+            }
+        }
+    }
+
     fn add(&mut self, table: &str, phase: Phase, taken: snapshot::Progress, shards: Vec<ShardStatus>) {
         let (mut waits_for, mut snapshot_items) = (None, None);
         match phase {

@@ -116,6 +116,8 @@ impl Aggregate {
         match function.trim_end().to_ascii_lowercase().as_str() {
             "count" => match of.split_once(char::is_whitespace) {
                 None if of == "*" => Ok(Aggregate::Count),
+                // A path that was left out. An attribute of that name is written in backquotes.
+                None if of.eq_ignore_ascii_case("distinct") => Err(form()),
                 Some((word, of)) if word.eq_ignore_ascii_case("distinct") => Ok(Aggregate::Distinct(path(of)?)),
                 _ => Ok(Aggregate::CountOf(path(of)?)),
             },
@@ -183,7 +185,7 @@ mod tests {
             ("count(*)", Aggregate::Count),
             ("count(a.b)", Aggregate::CountOf(path("a.b"))),
             ("count( DISTINCT  a )", Aggregate::Distinct(path("a"))),
-            ("count(distinct)", Aggregate::CountOf(path("distinct"))),
+            ("count(`distinct`)", Aggregate::CountOf(path("distinct"))),
             ("sum(a)", Aggregate::Sum(path("a"))),
             ("Avg (a)", Aggregate::Avg(path("a"))),
             ("min(a)", Aggregate::Min(path("a"))),
@@ -196,6 +198,8 @@ mod tests {
             "",
             "sum",
             "sum()",
+            "count(distinct)",
+            "count( DISTINCT )",
             "sum(a",
             "sum(a b)",
             "top(a)",
