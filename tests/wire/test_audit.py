@@ -197,7 +197,7 @@ def test_a_trail_that_cannot_be_is_refused_at_start(tmp_path):
 
 
 def test_what_was_taken_out_of_a_trail_is_found_by_what_the_server_knows(start, tmp_path):
-    """Spec: sinks.md 7, completeness: chains that are gone leave no hash behind that would tell."""
+    """Spec: sinks.md 7, completeness: the end of a chain leaves no hash behind that would tell that it is gone."""
     server = start()
     for table in TABLES:
         make_table(server.client(), table, stream="NEW_AND_OLD_IMAGES")
@@ -233,7 +233,15 @@ def test_what_was_taken_out_of_a_trail_is_found_by_what_the_server_knows(start, 
     assert "it is missing: the chain had" in verified(whole).stdout
     for chain in chains:
         shutil.rmtree(chain)
-    assert audit("verify", whole).returncode == 0, "its hashes are right"
+    # The control chain names what is gone.
+    alone = audit("verify", whole)
+    assert alone.returncode == 1 and alone.stdout.count("and is not there") == len(chains), alone.stdout
+    # Without it nothing does but the server.
+    control = whole.folder / "control"
+    control.rename(tmp_path / "control")
+    alone = audit("verify", whole)
+    assert alone.returncode == 0 and "nothing names its chains" in alone.stderr, alone.stderr
+    (tmp_path / "control").rename(control)
     gone = verified(whole)
     assert gone.returncode == 1 and gone.stdout.count("and is not there") == len(chains), gone.stdout
 

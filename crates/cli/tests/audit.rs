@@ -38,6 +38,7 @@ fn a_sound_trail_verifies_and_a_changed_one_names_the_entry() {
     assert_eq!(sound.code, 0, "{}", sound.stderr);
     assert!(sound.stdout.contains(": 3 entries in 2 segments, signed to its end\n"), "{}", sound.stdout);
     assert!(sound.stderr.ends_with(": no fault found in 3 entries of 1 chain\n"), "{}", sound.stderr);
+    assert!(sound.stderr.contains(": it has no control chain: nothing names its chains"), "{}", sound.stderr);
     let unsigned = run(&["audit", "verify", &dir, "--output", "json"]);
     let chain: serde_json::Value = serde_json::from_str(&unsigned.stdout).unwrap();
     assert_eq!((unsigned.code, &chain["chain"]["next_entry"]), (0, &serde_json::json!(3)));
