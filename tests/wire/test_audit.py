@@ -246,6 +246,29 @@ def test_what_was_taken_out_of_a_trail_is_found_by_what_the_server_knows(start, 
     assert gone.returncode == 1 and gone.stdout.count("and is not there") == len(chains), gone.stdout
 
 
+def test_a_table_that_is_not_entered_is_no_complete_trail(start, tmp_path):
+    """A stream without images is waited for: the trail has no chain of the table that could be compared with its shards."""
+    place = Directory(tmp_path / "trail")
+    server = start("--config", str(configured(tmp_path, place, strict=True)))
+    make_table(server.client(), "Orders", stream="NEW_AND_OLD_IMAGES")
+    make_table(server.client(), "Users", stream="KEYS_ONLY")
+    server.client().put_item(TableName="Orders", Item={"pk": {"S": "a"}})
+
+    def is_entered():
+        [sink] = server.admin("sinks")["sinks"]
+        return sink["lagRecords"] == 0 and any(name.startswith("tables/Orders/") for name in entries(place))
+
+    wait_until(is_entered, "the trail to have every record")
+    complete = ["verify", place, "--against", server.url, "--complete"]
+    # Nothing is missing of a stream that has no records.
+    assert audit(*complete).returncode == 0, audit(*complete).stdout
+    server.client().put_item(TableName="Users", Item={"pk": {"S": "a"}})
+    found = audit(*complete)
+    assert found.returncode == 1, found.stdout + found.stderr
+    assert "Users is not entered, and its stream has records: " in found.stdout, found.stdout
+    assert audit(*complete[:-1]).returncode == 0, "what may be left to enter is none without --complete"
+
+
 def test_a_trail_that_is_taken_out_of_the_configuration_says_so_itself(start, tmp_path):
     """Spec: sinks.md 7: turning audit off is itself an entry."""
     place = Directory(tmp_path / "trail")
