@@ -197,7 +197,7 @@ def test_a_trail_that_cannot_be_is_refused_at_start(tmp_path):
 
 
 def test_what_was_taken_out_of_a_trail_is_found_by_what_the_server_knows(start, tmp_path):
-    """Spec: sinks.md 7, completeness: chains that are gone leave no hash behind that would tell."""
+    """Spec: sinks.md 7, completeness: the end of a chain leaves no hash behind that would tell that it is gone."""
     server = start()
     for table in TABLES:
         make_table(server.client(), table, stream="NEW_AND_OLD_IMAGES")
@@ -233,9 +233,40 @@ def test_what_was_taken_out_of_a_trail_is_found_by_what_the_server_knows(start, 
     assert "it is missing: the chain had" in verified(whole).stdout
     for chain in chains:
         shutil.rmtree(chain)
-    assert audit("verify", whole).returncode == 0, "its hashes are right"
+    # The control chain names what is gone.
+    alone = audit("verify", whole)
+    assert alone.returncode == 1 and alone.stdout.count("and is not there") == len(chains), alone.stdout
+    # Without it nothing does but the server.
+    control = whole.folder / "control"
+    control.rename(tmp_path / "control")
+    alone = audit("verify", whole)
+    assert alone.returncode == 0 and "nothing names its chains" in alone.stderr, alone.stderr
+    (tmp_path / "control").rename(control)
     gone = verified(whole)
     assert gone.returncode == 1 and gone.stdout.count("and is not there") == len(chains), gone.stdout
+
+
+def test_a_table_that_is_not_entered_is_no_complete_trail(start, tmp_path):
+    """A stream without images is waited for: the trail has no chain of the table that could be compared with its shards."""
+    place = Directory(tmp_path / "trail")
+    server = start("--config", str(configured(tmp_path, place, strict=True)))
+    make_table(server.client(), "Orders", stream="NEW_AND_OLD_IMAGES")
+    make_table(server.client(), "Users", stream="KEYS_ONLY")
+    server.client().put_item(TableName="Orders", Item={"pk": {"S": "a"}})
+
+    def is_entered():
+        [sink] = server.admin("sinks")["sinks"]
+        return sink["lagRecords"] == 0 and any(name.startswith("tables/Orders/") for name in entries(place))
+
+    wait_until(is_entered, "the trail to have every record")
+    complete = ["verify", place, "--against", server.url, "--complete"]
+    # Nothing is missing of a stream that has no records.
+    assert audit(*complete).returncode == 0, audit(*complete).stdout
+    server.client().put_item(TableName="Users", Item={"pk": {"S": "a"}})
+    found = audit(*complete)
+    assert found.returncode == 1, found.stdout + found.stderr
+    assert "Users is not entered, and its stream has records: " in found.stdout, found.stdout
+    assert audit(*complete[:-1]).returncode == 0, "what may be left to enter is none without --complete"
 
 
 def test_a_trail_that_is_taken_out_of_the_configuration_says_so_itself(start, tmp_path):

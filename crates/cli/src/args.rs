@@ -379,11 +379,11 @@ pub struct ParkedArgs {
     /// first that it does not accept
     #[arg(long, conflicts_with = "discard")]
     pub redrive: bool,
-    /// Remove them for good
-    #[arg(long, requires = "mapping")]
+    /// Remove them for good; of one mapping, which is named
+    #[arg(long)]
     pub discard: bool,
-    /// Set the damaged records aside that shards of the mapping stand before; they are parked as they are
-    #[arg(long, requires = "mapping", conflicts_with_all = ["redrive", "discard"])]
+    /// Set the damaged records aside that shards of the mapping stand before, which is named; they are parked as they are
+    #[arg(long, conflicts_with_all = ["redrive", "discard"])]
     pub skip: bool,
     /// The client's flags.
     #[command(flatten)]

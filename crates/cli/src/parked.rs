@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use serde_json::json;
 use tailrace_core::limits;
-use tailrace_mapping::MappingStatus;
+use tailrace_mapping::{MappingStatus, ShardStatus};
 use tailrace_server::{Code, MappingsPage, ParkedPage, ParkedReport, RecordName, RedriveAnswer};
 
 use crate::args::{Output, ParkedArgs};
@@ -20,6 +20,9 @@ use crate::{Failure, Outcome};
 const REDRIVE: Duration = Duration::from_secs(limits::FUNCTION_TIMEOUT_MAX_S as u64)
     .saturating_add(limits::FUNCTION_INIT_DEFAULT)
     .saturating_add(limits::FUNCTION_INIT_DEFAULT);
+
+/// The command line is wrong: as of all that clap finds.
+const EXIT_USAGE: u8 = 2;
 
 /// What is done with each record.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,8 +39,15 @@ pub async fn run(args: ParkedArgs) -> Outcome {
         (false, true) => Action::Discard,
         (false, false) => Action::Show,
     };
+    let mut client = Client::new(&args.read.client.endpoint())?;
+    if args.mapping.is_none() && (args.discard || args.skip) {
+        // Of which mappings it can be is a help alone: without an answer the command line is as wrong.
+        let meant = holders(&mut client, args.skip).await.unwrap_or_default();
+        complain(lacks_mapping(if args.skip { "--skip" } else { "--discard" }, &meant));
+        return Ok(ExitCode::from(EXIT_USAGE));
+    }
     // A redrive is answered when the function has ended.
-    let mut client = Client::new(&args.read.client.endpoint())?.patient(REDRIVE);
+    let mut client = client.patient(REDRIVE);
     let mappings = mappings(&mut client, args.mapping.as_deref()).await?;
     if args.skip {
         return skip(&mut client, &mappings).await;
@@ -82,6 +92,27 @@ pub async fn run(args: ParkedArgs) -> Outcome {
         (Action::Discard, _) => say(format_args!("{} discarded", count(done, "record"))),
     }
     Ok(if refused > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The mappings that have parked records; `damaged`: those with a shard that stands before a damaged one.
+async fn holders(client: &mut Client, damaged: bool) -> Result<Vec<MappingStatus>, Failure> {
+    let mut all = mappings(client, None).await?;
+    all.retain(|mapping| {
+        let is_meant = |shard: &ShardStatus| if damaged { shard.damaged.is_some() } else { shard.parked_records > 0 };
+        mapping.shards.iter().any(is_meant)
+    });
+    Ok(all)
+}
+
+/// Says that a mapping has to be named, and which, where one alone can be meant. `flag`: what needs it.
+fn lacks_mapping(flag: &str, meant: &[MappingStatus]) -> String {
+    let hint = match meant {
+        // Its function may have several, of which the others have none.
+        [one] => format!("; that of {} is the one to name: tailrace parked {} {flag}", one.function, one.uuid),
+        _ if flag == "--skip" => "; tailrace mappings shows them".to_owned(),
+        _ => "; tailrace parked shows what is parked".to_owned(),
+    };
+    format!("tailrace: {flag} needs a mapping: its uuid, its function or its table{hint}")
 }
 
 /// Has every damaged record that a shard of the mappings stands before set aside.

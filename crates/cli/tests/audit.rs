@@ -38,6 +38,7 @@ fn a_sound_trail_verifies_and_a_changed_one_names_the_entry() {
     assert_eq!(sound.code, 0, "{}", sound.stderr);
     assert!(sound.stdout.contains(": 3 entries in 2 segments, signed to its end\n"), "{}", sound.stdout);
     assert!(sound.stderr.ends_with(": no fault found in 3 entries of 1 chain\n"), "{}", sound.stderr);
+    assert!(sound.stderr.contains(": it has no control chain: nothing names its chains"), "{}", sound.stderr);
     let unsigned = run(&["audit", "verify", &dir, "--output", "json"]);
     let chain: serde_json::Value = serde_json::from_str(&unsigned.stdout).unwrap();
     assert_eq!((unsigned.code, &chain["chain"]["next_entry"]), (0, &serde_json::json!(3)));
@@ -98,8 +99,33 @@ fn entries_are_shown_all_or_those_of_an_item() {
     let key: serde_json::Value = serde_json::from_str(entries[0]).unwrap();
     let key = key["keys"]["pk"]["S"].as_str().unwrap();
     assert_eq!(run(&["audit", "show", &dir, key]).stdout.lines().count(), 3);
-    assert_eq!(run(&["audit", "show", &dir, "nobody"]).stdout, "");
-    assert_eq!(run(&["audit", "show", &dir, "--table", "Users"]).stdout, "");
+    for (asked, said) in [
+        (&["nobody"][..], "has no entry with the key nobody"),
+        (&["nobody", "--table", "Orders"], "has no entry of Orders with the key nobody"),
+        (&["--table", "Users"], "has no table Users [TR0019]"),
+        (&["--table", "Order"], "has no table Order; did you mean Orders? [TR0019]"),
+        (&[key, "--table", "Order"], "has no table Order; did you mean Orders?"),
+    ] {
+        let ended = run(&[&["audit", "show", &dir], asked].concat());
+        assert_eq!((ended.code, &*ended.stdout), (1, ""), "{asked:?}");
+        assert!(ended.stderr.contains(said), "{asked:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn the_directory_above_a_trail_is_told_from_one_that_was_changed() {
+    let parent = tempfile::tempdir().unwrap();
+    trail(&parent.path().join("trail"));
+    let (dir, below) = (parent.path().display().to_string(), parent.path().join("trail").display().to_string());
+    for command in ["verify", "show"] {
+        let ended = run(&["audit", command, &dir]);
+        assert_eq!((ended.code, &*ended.stdout), (1, ""), "{command}");
+        assert!(ended.stderr.contains(&format!("{dir} is no trail; {below} is one")), "{command}: {}", ended.stderr);
+    }
+    trail(&parent.path().join("another"));
+    let ended = run(&["audit", "verify", &dir]);
+    assert!(ended.stderr.contains(&format!("is no trail; {dir}/another, {below} are some")), "{}", ended.stderr);
+    assert_eq!(run(&["audit", "verify", &below]).code, 0);
 }
 
 #[test]

@@ -38,6 +38,8 @@ fn what_stands_in_the_way_is_one_line_and_code_1() {
     let port = server.port().to_string();
     check(&["serve", "--port", &port, "--data-dir", "/nowhere/at/all"], "Address already in use", "TR0001");
     check(&["serve", "--port", "0", "--data-dir", &data_dir], "in use by another process", "TR0004");
+    let holder = format!(", which listens on 127.0.0.1:{port}");
+    check(&["serve", "--port", "0", "--data-dir", &data_dir], &holder, "TR0004");
     check(&["serve", "--port", "0", "--data-dir", "/proc/none"], "cannot use the data directory /proc/none", "TR0003");
     let host = ["--allowed-host", "http://a/b"];
     check(

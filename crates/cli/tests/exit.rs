@@ -99,7 +99,13 @@ fn records_that_were_given_up_are_told_of_at_the_end_and_can_be_redriven() {
     assert_eq!((&first["table"], &first["function"]), (&"Things".into(), &"watch".into()), "{json}");
     assert!(first["keys"]["Id"]["S"].is_string(), "{json}");
     assert_eq!(parked(&["none"]).stderr, "tailrace: no mapping has the uuid, function or table none [TR0019]\n");
-    assert_eq!(parked(&["--discard"]).code, 2, "not of every mapping by a slip");
+    let unnamed = parked(&["--discard"]);
+    assert_eq!(unnamed.code, 2, "not of every mapping by a slip");
+    let uuid = first["mapping"].as_str().unwrap();
+    let named = format!("; that of watch is the one to name: tailrace parked {uuid} --discard\n");
+    assert!(unnamed.stderr.ends_with(&named), "{}", unnamed.stderr);
+    let unnamed = parked(&["--skip"]);
+    assert!(unnamed.code == 2 && unnamed.stderr.ends_with("; tailrace mappings shows them\n"), "{}", unnamed.stderr);
 
     let refused = parked(&["--redrive"]);
     assert_eq!(refused.code, 1, "{refused:?}");
@@ -107,7 +113,6 @@ fn records_that_were_given_up_are_told_of_at_the_end_and_can_be_redriven() {
     assert!(refused.stderr.ends_with("0 records redriven\n"), "{refused:?}");
     assert_eq!(parked(&["--output", "json"]).stdout.lines().count(), 2, "they stay");
 
-    let uuid = first["mapping"].as_str().unwrap();
     let (shard, number) = (&first["shard"], &first["sequenceNumber"]);
     let record = serde_json::json!({ "mapping": uuid, "shard": shard, "sequenceNumber": number }).to_string();
     let (status, body) = server.post("/_admin/parked/discard", &record);

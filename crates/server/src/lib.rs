@@ -18,6 +18,7 @@ mod config;
 mod delivery_streams;
 pub mod files;
 mod functions;
+mod holder;
 mod kinesis;
 mod lambda_api;
 pub mod logs;

@@ -36,7 +36,7 @@ use crate::mappings::Mappings;
 use crate::reload::Applied;
 use crate::report::Event;
 use crate::template::{self, TemplateFileError, Templates};
-use crate::{apply, delivery_streams, files, functions, kinesis, open_files, sinks, store};
+use crate::{apply, delivery_streams, files, functions, holder, kinesis, open_files, sinks, store};
 
 /// Why the server does not start: one line for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -201,7 +201,11 @@ impl Server {
         std::fs::create_dir_all(&config.data_dir).map_err(data_dir_failed)?;
         let data_dir = config.data_dir.canonicalize().map_err(data_dir_failed)?;
         let store = store::open(&data_dir, Arc::clone(&clock), rng.as_ref(), config.last_words).await;
-        let store = store?;
+        let store = store.map_err(|error| match error {
+            StartError::Store(error) => StartError::Store(holder::told(error, &data_dir)),
+            error => error,
+        })?;
+        holder::note(&data_dir, address);
         let engine = tailrace_engine::Settings { kinesis_destinations: kinesis.is_some(), ..config.engine.clone() };
         let db = Db::open(store.engine, Arc::clone(&clock), Arc::clone(&rng), engine).await;
         let db = Arc::new(db?);

@@ -8,7 +8,7 @@
 use std::cmp::Ordering;
 
 use serde_json::{Value, json};
-use tailrace_server::sinks::TrailPage;
+use tailrace_server::sinks::{TrailPage, WaitingTable};
 use tailrace_sinks::audit::ChainHead;
 use tailrace_sinks::audit::place::{At, Place};
 use tailrace_sinks::audit::read::{FileLine, Lines};
@@ -18,7 +18,7 @@ use tailrace_sinks::spec::is_sink_name;
 use super::verify::counted;
 use crate::Failure;
 use crate::check::count;
-use crate::client::{Client, STREAMS};
+use crate::client::{Client, DYNAMODB, STREAMS, ServiceError};
 use crate::say::say;
 
 /// Asks what the server knows of a trail.
@@ -62,7 +62,7 @@ async fn name_of(trail: &dyn Place) -> Result<Option<String>, Failure> {
     Ok(None)
 }
 
-/// Compares each chain of records with its shard. `complete`: nothing may be left to enter.
+/// Compares each chain of records with its shard. `complete`: nothing may be left to enter, and no table left out.
 ///
 /// # Errors
 /// The server does not answer, or the trail cannot be read.
@@ -86,11 +86,46 @@ pub async fn compare(
             }
         }
     }
+    if complete {
+        for WaitingTable { table, reason } in &known.waiting {
+            if has_records(&mut client, table).await? {
+                faults.push(format!("{table} is not entered, and its stream has records: {reason}"));
+            }
+        }
+    }
     // Of chains that are still to begin.
     if complete && known.lag_records > 0 && faults.is_empty() {
         faults.push(format!("{} are not in the trail yet", counted(known.lag_records, "record")));
     }
     Ok(faults)
+}
+
+/// Whether the stream of a table has any record. There may be no such table, or no stream: what is not there has none.
+async fn has_records(client: &mut Client, table: &str) -> Result<bool, Failure> {
+    let refused = |error: ServiceError| Failure::new(tailrace_server::Code::Refused, error);
+    let described = match client.call(DYNAMODB, "DescribeTable", &json!({ "TableName": table })).await? {
+        Err(error) if error.class != "ResourceNotFoundException" => return Err(refused(error)),
+        described => described.unwrap_or_default(),
+    };
+    let Some(stream) = described["Table"]["LatestStreamArn"].as_str() else { return Ok(false) };
+    let mut request = json!({ "StreamArn": stream });
+    loop {
+        let answer = client.call(STREAMS, "DescribeStream", &request).await?.map_err(refused)?;
+        let shards = answer["StreamDescription"]["Shards"].as_array().into_iter().flatten();
+        for shard in shards.filter_map(|shard| shard["ShardId"].as_str()) {
+            // One that is gone meanwhile has no records.
+            let records = ShardRecords::open(client, stream, shard).await?;
+            if let Some(mut records) = records
+                && records.next(client).await?.is_some()
+            {
+                return Ok(true);
+            }
+        }
+        match &answer["StreamDescription"]["LastEvaluatedShardId"] {
+            Value::String(last) => request["ExclusiveStartShardId"] = json!(last),
+            _ => return Ok(false),
+        }
+    }
 }
 
 /// The stream and the shard that a chain is of.

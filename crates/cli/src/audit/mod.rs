@@ -81,8 +81,37 @@ impl PlaceArgs {
         if !path.is_dir() {
             return Err(Failure::new(Code::Setting, format_args!("{} is no directory", self.place)));
         }
-        Ok(Arc::new(Directory::new(path.to_owned())))
+        match &trails_below(path)[..] {
+            [] => Ok(Arc::new(Directory::new(path.to_owned()))),
+            [one] => Err(Failure::new(Code::Setting, format_args!("{} is no trail; {one} is one", self.place))),
+            several => {
+                let several = several.join(", ");
+                Err(Failure::new(Code::Setting, format_args!("{} is no trail; {several} are some", self.place)))
+            }
+        }
     }
+}
+
+/// Whether a directory has folders that a trail has.
+fn is_trail(dir: &Path) -> bool {
+    ["control", "tables"].iter().any(|folder| dir.join(folder).is_dir())
+}
+
+/// Trails right below a directory that is none itself, in the order of their names: whoever names such a one most often means one of these, whose
+/// folders would look like chains in a wrong place.
+fn trails_below(dir: &Path) -> Vec<String> {
+    if is_trail(dir) {
+        return Vec::new();
+    }
+    // Whoever reads the trail says that it cannot be read.
+    let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    let mut trails: Vec<String> = entries
+        .map(|entry| entry.path())
+        .filter(|path| is_trail(path))
+        .map(|path| path.display().to_string())
+        .collect();
+    trails.sort();
+    trails
 }
 
 fn keygen(file: &Path) -> Outcome {

@@ -1,12 +1,13 @@
 //! `tailrace audit show PLACE`: entries as they stand, in the order of their chains. It verifies nothing.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};
 use tailrace_core::EpochMs;
-use tailrace_server::Code;
+use tailrace_server::{Code, did_you_mean};
 use tailrace_sinks::audit::place::{At, Place};
 use tailrace_sinks::audit::private::{Hider, MasterKey};
 use tailrace_sinks::audit::read::{FileLine, Lines};
@@ -53,7 +54,10 @@ pub async fn run(args: ShowArgs) -> Outcome {
             }
         }
     }
-    Ok(ExitCode::SUCCESS)
+    match filter.found_nothing() {
+        Some(what) => Err(Failure::new(Code::Refused, format_args!("{} has {what}", args.place.place))),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 async fn show(
@@ -89,6 +93,10 @@ struct Filter {
     hider: Option<Hider>,
     /// The names of the key attributes, as the last head of a segment told them.
     names: Vec<String>,
+    /// The tables that the trail tells of.
+    tables: BTreeSet<String>,
+    /// An entry was shown.
+    found: bool,
 }
 
 impl Filter {
@@ -102,7 +110,7 @@ impl Filter {
             }
         };
         let key = args.partition_key.iter().chain(&args.sort_key).cloned().collect();
-        Ok(Filter { table: args.table.clone(), key, hider, names: Vec::new() })
+        Ok(Filter { table: args.table.clone(), key, hider, names: Vec::new(), tables: BTreeSet::new(), found: false })
     }
 
     fn shows(&mut self, entry: &Value) -> bool {
@@ -115,13 +123,33 @@ impl Filter {
             None | Some("SIGNATURE") => return false,
             _ => {}
         }
-        if let Some(table) = &self.table {
-            let resource = entry["resource"].as_str().and_then(|resource| resource.strip_prefix("table/"));
-            if entry["table"].as_str().or(resource) != Some(table) {
-                return false;
-            }
+        let resource = || entry["resource"].as_str().and_then(|resource| resource.strip_prefix("table/"));
+        let of = entry["table"].as_str().or_else(resource);
+        if let Some(of) = of.filter(|of| !self.tables.contains(*of)) {
+            self.tables.insert(of.to_owned());
         }
-        self.key.is_empty() || self.has_key(&entry["keys"])
+        let is_meant = self.table.as_deref().is_none_or(|table| of == Some(table))
+            && (self.key.is_empty() || self.has_key(&entry["keys"]));
+        self.found |= is_meant;
+        is_meant
+    }
+
+    /// What the trail has not, if no entry was shown of what was asked for.
+    fn found_nothing(&self) -> Option<String> {
+        if self.found {
+            return None;
+        }
+        let tables = || self.tables.iter().map(String::as_str);
+        match &self.table {
+            Some(table) if !self.tables.contains(table) => {
+                Some(format!("no table {table}{}", did_you_mean(table, tables())))
+            }
+            table if !self.key.is_empty() => {
+                let of = table.as_ref().map(|table| format!(" of {table}")).unwrap_or_default();
+                Some(format!("no entry{of} with the key {}", self.key.join(" ")))
+            }
+            _ => Some("no entry".to_owned()).filter(|_| self.tables.is_empty()),
+        }
     }
 
     fn has_key(&self, keys: &Value) -> bool {
@@ -198,7 +226,7 @@ mod tests {
 
     fn filter(table: Option<&str>, key: &[&str], hider: Option<Hider>) -> Filter {
         let key = key.iter().map(|text| (*text).to_owned()).collect();
-        Filter { table: table.map(str::to_owned), key, hider, names: Vec::new() }
+        Filter { table: table.map(str::to_owned), key, hider, names: Vec::new(), tables: BTreeSet::new(), found: false }
     }
 
     #[test]

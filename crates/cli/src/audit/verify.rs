@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::json;
 use tailrace_server::Code;
 use tailrace_server::sinks::TrailPage;
+use tailrace_sinks::audit::CONTROL_FOLDER;
 use tailrace_sinks::audit::sign::PublicKey;
 use tailrace_sinks::audit::verify::{ChainReport, KnownHead, Report, Trusted, verify};
 
@@ -76,6 +77,11 @@ pub async fn run(args: VerifyArgs) -> Outcome {
     if !faults.is_empty() {
         let found = count(faults.len(), "fault");
         return Err(Failure::new(Code::FaultsFound, format_args!("{place}: {found} found")));
+    }
+    if !report.chains.iter().any(|chain| chain.chain.starts_with(CONTROL_FOLDER)) {
+        say(format_args!(
+            "{place}: it has no control chain: nothing names its chains, and one that was taken away is not missed"
+        ));
     }
     let entries = report.chains.iter().map(|chain| chain.next_entry - chain.first_entry).sum();
     let (entries, chains) = (counted(entries, "entry"), count(report.chains.len(), "chain"));

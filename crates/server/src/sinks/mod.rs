@@ -21,7 +21,7 @@ use tailrace_mapping::{Room, SystemTimer};
 use tailrace_sinks::audit::{self, ChainHead};
 use tailrace_sinks::delivery_stream::PutRecords;
 use tailrace_sinks::runtime::{
-    Change, Dependencies, Happening, OpenError, SinkChangeError, SinkState, SinkStatus, Sinks,
+    Change, Dependencies, Happening, OpenError, SinkChangeError, SinkState, SinkStatus, Sinks, SourceStatus,
 };
 use tailrace_sinks::spec::Start;
 use tailrace_store::StoreError;
@@ -60,6 +60,18 @@ pub struct TrailPage {
     pub from_trim_horizon: bool,
     /// Records that are known and not in it, all tables together.
     pub lag_records: u64,
+    /// Its tables of which nothing is entered for now.
+    #[serde(default)]
+    pub waiting: Vec<WaitingTable>,
+}
+
+/// A table that a trail is to have, and that is not entered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingTable {
+    /// Its name.
+    pub table: String,
+    /// What it waits for.
+    pub reason: String,
 }
 
 /// The trail of this name.
@@ -73,7 +85,11 @@ pub async fn trail(db: &Db, sinks: &Sinks, name: &str) -> Result<TrailPage, Sink
         return Err(SinkChangeError::NotFound(name.to_owned()));
     }
     let from_trim_horizon = sinks.start_of(name) == Some(Start::TrimHorizon);
-    Ok(TrailPage { heads, from_trim_horizon, lag_records: status.map_or(0, |status| status.lag_records) })
+    let lag_records = status.as_ref().map_or(0, |status| status.lag_records);
+    let sources = status.into_iter().flat_map(|status| status.sources);
+    let waiting = sources
+        .filter_map(|SourceStatus { table, waits_for, .. }| waits_for.map(|reason| WaitingTable { table, reason }));
+    Ok(TrailPage { heads, from_trim_horizon, lag_records, waiting: waiting.collect() })
 }
 
 /// Who is to be forgotten by an audit trail that hides values under keys of persons.

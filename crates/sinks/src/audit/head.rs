@@ -49,6 +49,9 @@ pub struct Head {
     pub signed_entries: u64,
     /// The time of the last record that was signed.
     pub signed_ms: EpochMs,
+    /// The place in which the control chain tells of it; empty: in none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) told: String,
     /// Segments that were to come behind it, the latest last: each is noted before it is written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) tried: Vec<Tried>,
@@ -76,6 +79,7 @@ impl Head {
             life: 0,
             signed_entries: 0,
             signed_ms: EpochMs::ZERO,
+            told: String::new(),
             tried: Vec::new(),
         }
     }
@@ -155,7 +159,12 @@ pub async fn write(
 ) -> Result<(), SinkError> {
     match compare_and_set(store, &key.encode(), read, Some(head.encode())).await {
         Ok(Swap::Done) => Ok(()),
-        Ok(Swap::Differs(_)) => Err(SinkError(format!("another server writes the audit chain {}", head.chain))),
+        Ok(Swap::Differs(_)) => Err(written_by_another(head)),
         Err(error) => Err(SinkError(error.to_string())),
     }
+}
+
+/// The row is another one than was read.
+pub fn written_by_another(head: &Head) -> SinkError {
+    SinkError(format!("another server writes the audit chain {}", head.chain))
 }

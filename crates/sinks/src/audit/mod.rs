@@ -6,11 +6,12 @@
 //! its place: a crash in between leaves what was never confirmed, and the repeat writes the same over it.
 //!
 //! Invariants: an entry is written once, whatever is replayed; what was confirmed is never written again; records that were lost before
-//! they were read have an entry that says so. Every entry is durable before its flush is answered; `strict` is only about how long
+//! they were read have an entry that says so; each chain is named by the control chain ([`announce`]). Every entry is durable before its flush is answered; `strict` is only about how long
 //! records are gathered before.
 //!
 //! What it does not do: it filters nothing. A trail with holes is none, so `where` is not for this sink.
 
+mod announce;
 pub mod bucket;
 pub mod canonical;
 pub mod chain;
@@ -45,6 +46,7 @@ use tailrace_engine::{Db, control};
 use tailrace_store::keyspace::{AuditChain, AuditChainKey};
 use tailrace_store::{PageLimit, StoreError};
 
+pub use self::announce::CONTROL_FOLDER;
 use self::chain::Hash;
 use self::entry::{Hiders, Parent, Values};
 use self::head::Head;
@@ -345,7 +347,10 @@ impl Inner {
         if signs {
             (head.signed_entries, head.signed_ms) = (entries, time_ms);
         }
-        head::write(store, key, row.as_ref(), &head).await?;
+        match head.told == head.place {
+            true => head::write(store, key, row.as_ref(), &head).await?,
+            false => announce::write(&self.db, key, row.as_ref(), &head).await?,
+        }
         Ok(head)
     }
 
@@ -472,7 +477,7 @@ fn chain_key(flush: &Flush) -> AuditChainKey {
 fn chain_path(flush: &Flush) -> String {
     let table = &flush.source.table;
     match flush.origin {
-        Origin::Stream | Origin::Retry if *table == control::TABLE => format!("control/{}", flush.shard.id),
+        Origin::Stream | Origin::Retry if *table == control::TABLE => format!("{}{}", CONTROL_FOLDER, flush.shard.id),
         Origin::Stream | Origin::Retry => format!("tables/{table}/{}", flush.shard.id),
         Origin::Snapshot { .. } => format!("tables/{table}/snapshot-v{}", flush.version),
     }

@@ -2,7 +2,8 @@
 //!
 //! What is found: a byte that is another one, and a line, segment or file that is missing, stands in another place, is cut off or was put in between.
 //! What is not: a chain that was written anew from some line to its end, unless heads behind that line are signed and the key is given; and a
-//! chain whose last segments are missing, unless it is compared with the stream or with heads that are kept elsewhere.
+//! chain whose last segments are missing, unless it is compared with the stream or with heads that are kept elsewhere. A chain that is missing
+//! as a whole is found by what the control chain tells of it ([`super::announce`]), as far as that chain is there.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,6 +11,7 @@ use std::fmt;
 use tailrace_core::RecordNo;
 use tailrace_core::SequenceNumber;
 
+use super::announce::{Announced, CONTROL_FOLDER};
 pub use super::chain::NotAsWritten;
 use super::chain::{Hash, ReadLine};
 use super::entry::{CONTROL, DAMAGED, GAP, Parent, SEGMENT, SIGNATURE};
@@ -424,34 +426,23 @@ pub async fn verify(
 ) -> std::io::Result<Report> {
     let mut report = Report::default();
     let mut parents: HashMap<String, Parent> = HashMap::new();
-    for chain in place.chains().await? {
-        let (files, foreign) = place.files(&chain).await?;
-        for name in foreign {
-            let what = format!("{name} is no file of a trail");
-            report.faults.push(Fault { chain: chain.clone(), file: None, line: 0, entry: 0, what });
-        }
-        if files.is_empty() {
-            continue;
-        }
-        let mut verifier = ChainVerifier::new(&chain, trusted);
-        let mut reached = Reached { file: None, line: 0 };
-        let mut ended = Ok(());
-        for file in files {
-            ended = verify_file(place, &chain, file, &mut verifier, &mut reached, &mut seen).await?;
-            if ended.is_err() {
-                break;
-            }
-        }
-        let entry = verifier.entry();
-        match ended.and_then(|()| verifier.end()) {
-            Ok((chain_report, parent)) => {
-                parents.extend(parent.map(|parent| (chain, parent)));
-                report.chains.push(chain_report);
-            }
-            Err(NotAsWritten(what)) => {
-                report.faults.push(Fault { chain, file: reached.file, line: reached.line, entry, what });
-            }
-        }
+    let mut trusted = trusted.clone();
+    let is_control = |chain: &String| chain.starts_with(CONTROL_FOLDER);
+    // What is done to tables comes first: it tells which other chains there are. A server that writes meanwhile tells of a chain
+    // when that is there: so the others are looked for only then.
+    let mut announced = Announced::default();
+    for chain in place.chains().await?.into_iter().filter(is_control) {
+        let mut seen = |chain: &str, line: &[u8]| {
+            announced.line(chain, line);
+            seen(chain, line);
+        };
+        verify_chain(place, chain, &trusted, (&mut report, &mut parents), &mut seen).await?;
+    }
+    for (chain, head) in announced.heads() {
+        trusted.heads.entry(chain).or_default().push(head);
+    }
+    for chain in place.chains().await?.into_iter().filter(|chain| !is_control(chain)) {
+        verify_chain(place, chain, &trusted, (&mut report, &mut parents), &mut seen).await?;
     }
     report.faults.extend(lost_parents(&report, &parents));
     let mut lost: Vec<(&String, &KnownHead)> = Vec::new();
@@ -470,6 +461,43 @@ pub async fn verify(
     let faults: Vec<Fault> = faults.collect();
     report.faults.extend(faults);
     Ok(report)
+}
+
+async fn verify_chain(
+    place: &dyn Place,
+    chain: String,
+    trusted: &Trusted,
+    (report, parents): (&mut Report, &mut HashMap<String, Parent>),
+    seen: &mut (impl FnMut(&str, &[u8]) + Send),
+) -> std::io::Result<()> {
+    let (files, foreign) = place.files(&chain).await?;
+    for name in foreign {
+        let what = format!("{name} is no file of a trail");
+        report.faults.push(Fault { chain: chain.clone(), file: None, line: 0, entry: 0, what });
+    }
+    if files.is_empty() {
+        return Ok(());
+    }
+    let mut verifier = ChainVerifier::new(&chain, trusted);
+    let mut reached = Reached { file: None, line: 0 };
+    let mut ended = Ok(());
+    for file in files {
+        ended = verify_file(place, &chain, file, &mut verifier, &mut reached, seen).await?;
+        if ended.is_err() {
+            break;
+        }
+    }
+    let entry = verifier.entry();
+    match ended.and_then(|()| verifier.end()) {
+        Ok((chain_report, parent)) => {
+            parents.extend(parent.map(|parent| (chain, parent)));
+            report.chains.push(chain_report);
+        }
+        Err(NotAsWritten(what)) => {
+            report.faults.push(Fault { chain, file: reached.file, line: reached.line, entry, what });
+        }
+    }
+    Ok(())
 }
 
 async fn verify_file(

@@ -26,10 +26,7 @@ async fn trail() -> (Files, [PublicKey; 1]) {
     let memory = MemoryPlace { file_bytes_max: 2500, ..MemoryPlace::default() };
     let place: Arc<dyn Place> = Arc::new(memory.clone());
     bench.deliver(&config, &place, &bench.flushes(2).await).await;
-    let stream = bench.db.control_stream().await.unwrap().unwrap();
-    let control = source(control::TABLE, stream.arn(bench.db.settings()), stream.view, control::RESOURCE);
-    let shard = &bench.shards(&control).await[0];
-    bench.deliver(&config, &place, &[flush(&control, shard, bench.records(shard).await)]).await;
+    bench.deliver(&config, &place, &[bench.control_flush().await]).await;
     let files = memory.files.lock().clone();
     (files, [PublicKey::of(&Signer::of_seed(&SEED))])
 }
@@ -241,11 +238,13 @@ async fn heads_that_were_kept_elsewhere_show_a_cut_or_rewritten_chain() {
     gone.retain(|(chain, _), _| *chain != orders.0);
     assert_eq!(faults(gone).await, [(0, "it is missing: the chain had 7 entries, and is not there".to_owned())]);
 
-    // Written anew from its first entry on, with hashes that are right.
+    // Written anew from its third entry on, behind the head that the control chain tells of, with hashes that are right.
     let bench = Bench::new().await;
     for n in 0..8 {
-        bench.put(&format!("k{}", n % 2), if n == 3 { "forged" } else { "v" }).await;
-        bench.put("other", &format!("{n}")).await;
+        bench.put(&format!("k{}", n % 2), &if n == 3 { "forged".to_owned() } else { format!("\"v\"{n}") }).await;
+        if n > 1 {
+            bench.put("other", &format!("{n}")).await;
+        }
     }
     let forged = MemoryPlace::default();
     let place: Arc<dyn Place> = Arc::new(forged.clone());
@@ -255,6 +254,96 @@ async fn heads_that_were_kept_elsewhere_show_a_cut_or_rewritten_chain() {
     anew.extend(forged.files.lock().clone());
     let [(entry, what)] = &faults(anew).await[..] else { panic!("one fault") };
     assert_eq!((*entry, what.as_str()), (8, "the chain is not the one that had 7 entries: it was written anew"));
+}
+
+/// The control chain names every other one, so that none can be taken away as a whole.
+#[tokio::test]
+async fn a_chain_that_was_taken_away_as_a_whole_is_missed_without_anything_kept_elsewhere() {
+    let (files, keys) = trail().await;
+    assert_eq!(faults(&files, &keys).await, []);
+    let orders = files.keys().rfind(|(chain, _)| chain.starts_with("tables/")).unwrap().0.clone();
+    let mut gone = files.clone();
+    gone.retain(|(chain, _), _| *chain != orders);
+    let found = faults(&gone, &keys).await;
+    let [Fault { chain, what, .. }] = &found[..] else { panic!("one fault: {found:?}") };
+    let missing = "it is missing: the chain had 2 entries, and is not there";
+    assert_eq!((chain, what.as_str()), (&orders, missing));
+
+    // One that was written anew from its first entry on, with a signature that is right, is not the one that was begun.
+    let bench = Bench::new().await;
+    bench.put("k0", "forged").await;
+    for n in 1..3 {
+        bench.put("k1", &format!("{n}")).await;
+    }
+    let forged = MemoryPlace::default();
+    let place: Arc<dyn Place> = Arc::new(forged.clone());
+    bench.deliver(&Config::default(), &place, &bench.flushes(2).await).await;
+    gone.extend(forged.files.lock().clone());
+    let found = faults(&gone, &[]).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].what, "the chain is not the one that had 2 entries: it was written anew");
+}
+
+/// A chain is told of once in each place, in the commit of its first head there; those that lie where the trail was before are not missed.
+#[tokio::test]
+async fn chains_are_told_of_once_in_a_place_and_missed_in_that_one_alone() {
+    let bench = Bench::new().await;
+    for n in 0..6 {
+        bench.put("k", &format!("{n}")).await;
+    }
+    let begun = async || {
+        let records = bench.control_flush().await.records;
+        let keys = records.iter().map(|record| record.keys().unwrap());
+        keys.filter(|keys| keys["action"] == tailrace_core::AttributeValue::S("BeginChain".to_owned())).count()
+    };
+    let flushes = bench.flushes(2).await;
+    let here: Arc<dyn Place> = Arc::new(MemoryPlace::default());
+    bench.deliver(&Config::default(), &here, &flushes[..2]).await;
+    bench.deliver(&Config::default(), &here, &flushes[..2]).await;
+    assert_eq!(begun().await, 1);
+    // The control chain begins here as well, and goes on from here.
+    bench.deliver(&Config::default(), &here, &[bench.control_flush().await]).await;
+    assert_eq!(begun().await, 2);
+    sound(here.as_ref()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let there: Arc<dyn Place> = Arc::new(directory::Directory::new(dir.path().join("there")));
+    bench.deliver(&Config::default(), &there, &[bench.control_flush().await]).await;
+    // Nothing of the table is there yet: what the control chain tells of its own beginning here, and of this, is no reason to miss it.
+    sound(there.as_ref()).await;
+    bench.deliver(&Config::default(), &there, &[bench.control_flush().await]).await;
+    sound(there.as_ref()).await;
+    bench.deliver(&Config::default(), &there, &flushes[2..]).await;
+    bench.deliver(&Config::default(), &there, &[bench.control_flush().await]).await;
+    assert_eq!(begun().await, 4);
+    sound(there.as_ref()).await;
+    std::fs::remove_dir_all(dir.path().join("there/tables")).unwrap();
+    let found = verify(there.as_ref(), &Trusted::default(), |_, _| {}).await.unwrap().faults;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].what, "it is missing: the chain had 6 entries, and is not there");
+}
+
+/// The row of a chain that an older version wrote does not say that it was told of: it is, with the next segment.
+#[tokio::test]
+async fn a_chain_that_an_older_version_began_is_told_of_when_it_goes_on() {
+    let bench = Bench::new().await;
+    for n in 0..4 {
+        bench.put("k", &format!("{n}")).await;
+    }
+    let (flushes, memory) = (bench.flushes(2).await, MemoryPlace::default());
+    let place: Arc<dyn Place> = Arc::new(memory.clone());
+    bench.deliver(&Config::default(), &place, &flushes[..1]).await;
+    let (store, key) = (bench.store.as_ref(), chain_key(&flushes[0]));
+    let row = head::read(store, &key).await.unwrap().unwrap();
+    let mut older = serde_json::from_slice::<Value>(&row).unwrap();
+    older.as_object_mut().unwrap().remove("told").unwrap();
+    let older = serde_json::to_vec(&older).unwrap().into();
+    tailrace_store::compare_and_set(store, &key.encode(), Some(&row), Some(older)).await.unwrap();
+    bench.deliver(&Config::default(), &place, &flushes[1..]).await;
+    bench.deliver(&Config::default(), &place, &[bench.control_flush().await]).await;
+    sound(place.as_ref()).await;
+    memory.files.lock().retain(|(chain, _), _| chain.starts_with("control/"));
+    let found = verify(place.as_ref(), &Trusted::default(), |_, _| {}).await.unwrap().faults;
+    assert_eq!(found[0].what, "it is missing: the chain had 4 entries, and is not there");
 }
 
 proptest! {

@@ -102,6 +102,14 @@ impl Bench {
         records.chunks(at_once).map(|records| flush(&source, shard, records.to_vec())).collect()
     }
 
+    /// The flush that brings all of what was done to tables so far.
+    async fn control_flush(&self) -> Flush {
+        let stream = self.db.control_stream().await.unwrap().unwrap();
+        let source = source(control::TABLE, stream.arn(self.db.settings()), stream.view, control::RESOURCE);
+        let shard = &self.shards(&source).await[0];
+        flush(&source, shard, self.records(shard).await)
+    }
+
     fn trail(&self, config: Config, place: Arc<dyn Place>) -> Audit {
         Audit::new(config, place, Arc::clone(&self.db)).unwrap()
     }
