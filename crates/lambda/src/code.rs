@@ -1,8 +1,9 @@
 //! Whether a function's code has changed: a stamp of the source files in its directory and in those of its layers.
 //!
 //! Only files that are code count, so that a function which writes data beside its handler, and a data directory that
-//! lies there, do not look like a change. The walk is bounded: of a large tree the upper levels count, as far as they are
-//! within the bound as a whole, so that what comes and goes below does not move the bound.
+//! lies there, do not look like a change. The walks are bounded, that of the directory and that of the layers each for itself:
+//! of a large tree the upper levels count, as far as they are within the bound as a whole, so that what comes and goes below
+//! does not move the bound.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,13 +15,16 @@ use tailrace_core::EpochMs;
 use tailrace_core::function::FunctionConfig;
 use tailrace_core::limits::FUNCTION_CODE_ENTRIES_MAX;
 
-/// The endings of files that are code; `bootstrap` is, too.
-const ENDINGS: [&str; 11] = ["py", "so", "js", "mjs", "cjs", "ts", "mts", "cts", "class", "jar", "sh"];
+/// The endings of files that are code.
+const ENDINGS: [&str; 13] = ["py", "so", "js", "mjs", "cjs", "ts", "mts", "cts", "node", "wasm", "class", "jar", "sh"];
+
+/// Files of other names that are: what runs, and what says which of the modules beside it are ES modules.
+const NAMES: [&str; 2] = ["bootstrap", "package.json"];
 
 /// Directories of what is made from code, beside those whose names begin with a dot.
-const PASSED_OVER: [&str; 4] = ["__pycache__", NODE_MODULES, "target", "venv"];
+const PASSED_OVER: [&str; 3] = ["__pycache__", "target", "venv"];
 
-/// What a package manager installs.
+/// What a package manager installs. In a layer it is the code itself.
 const NODE_MODULES: &str = "node_modules";
 
 /// What package managers write into it when they have installed something: functions keep caches beside them, which are no change.
@@ -30,8 +34,10 @@ const INSTALLED: [&str; 4] = [".package-lock.json", ".yarn-integrity", ".yarn-st
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CodeStamp {
     pub(crate) facts: CodeFacts,
-    /// There is more than was looked at.
+    /// There is more in the directory than was looked at.
     pub(crate) is_cut: bool,
+    /// There is more in the layers.
+    pub(crate) are_layers_cut: bool,
 }
 
 /// What is known of a function's code: of its source files together, as far as they were looked at.
@@ -59,44 +65,57 @@ impl CodeFacts {
 impl CodeStamp {
     /// Looks at the code of a function.
     pub(crate) fn of_function(config: &FunctionConfig, state_dir: &Path) -> CodeStamp {
-        let layers = config.layers.iter().map(PathBuf::as_path);
-        CodeStamp::of([config.code_dir.as_path()].into_iter().chain(layers), state_dir)
+        let (own, is_cut) = walk([config.code_dir.as_path()], state_dir, Installed::PassedOver);
+        let (layers, are_layers_cut) = walk(config.layers.iter().map(PathBuf::as_path), state_dir, Installed::Code);
+        CodeStamp { facts: own.and(layers), is_cut, are_layers_cut }
     }
+}
 
-    /// Looks at the directories; what lies in or around `state_dir` is ours and passed over. A directory that is not there
-    /// is like an empty one. It reads the disk: call it where blocking is no matter.
-    fn of<'a>(dirs: impl IntoIterator<Item = &'a Path>, state_dir: &Path) -> CodeStamp {
-        let mut facts = CodeFacts::default();
-        let mut entries_left = FUNCTION_CODE_ENTRIES_MAX;
-        let roots = dirs.into_iter().map(|dir| dir.canonicalize().unwrap_or_else(|_| dir.to_owned()));
-        let mut level: Vec<PathBuf> = roots.collect();
-        while !level.is_empty() {
-            let mut below = Vec::new();
-            let mut of_level = CodeFacts::default();
-            for entry in level.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten() {
-                if entries_left == 0 {
-                    return CodeStamp { facts, is_cut: true };
-                }
-                entries_left -= 1;
-                let path = entry.path();
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    if !is_passed_over(&path, state_dir) {
-                        below.push(path);
-                    } else if path.file_name() == Some(OsStr::new(NODE_MODULES)) {
-                        // The retry that waits for a package is due when it is installed.
-                        for installed in INSTALLED.map(|name| of_file(&path.join(name))) {
-                            of_level.digest = of_level.digest.wrapping_add(installed.digest);
-                        }
-                    }
-                } else if is_code(&path) {
-                    of_level = of_level.and(of_file(&path));
-                }
+/// What the packages are that a package manager has put into a directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Installed {
+    /// Too many, and of others: that an installation ended is what counts.
+    PassedOver,
+    /// What the directory is for.
+    Code,
+}
+
+/// Looks at the directories; what lies in or around `state_dir` is ours and passed over. A directory that is not there is like
+/// an empty one. True: there is more. It reads the disk: call it where blocking is no matter.
+fn walk<'a>(dirs: impl IntoIterator<Item = &'a Path>, state_dir: &Path, installed: Installed) -> (CodeFacts, bool) {
+    let mut facts = CodeFacts::default();
+    let mut entries_left = FUNCTION_CODE_ENTRIES_MAX;
+    let roots = dirs.into_iter().map(|dir| dir.canonicalize().unwrap_or_else(|_| dir.to_owned()));
+    let mut level: Vec<PathBuf> = roots.collect();
+    while !level.is_empty() {
+        let mut below = Vec::new();
+        let mut of_level = CodeFacts::default();
+        for entry in level.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten() {
+            if entries_left == 0 {
+                return (facts, true);
             }
-            facts = facts.and(of_level);
-            level = below;
+            entries_left -= 1;
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                let holds_packages = path.file_name() == Some(OsStr::new(NODE_MODULES));
+                if holds_packages {
+                    // The retry that waits for a package is due when it is installed.
+                    for installed in INSTALLED.map(|name| of_file(&path.join(name))) {
+                        of_level.digest = of_level.digest.wrapping_add(installed.digest);
+                    }
+                }
+                let is_looked_into = !holds_packages || installed == Installed::Code;
+                if is_looked_into && !is_passed_over(&path, state_dir) {
+                    below.push(path);
+                }
+            } else if is_code(&path) {
+                of_level = of_level.and(of_file(&path));
+            }
         }
-        CodeStamp { facts, is_cut: false }
+        facts = facts.and(of_level);
+        level = below;
     }
+    (facts, false)
 }
 
 fn is_passed_over(directory: &Path, state_dir: &Path) -> bool {
@@ -106,7 +125,8 @@ fn is_passed_over(directory: &Path, state_dir: &Path) -> bool {
 
 fn is_code(path: &Path) -> bool {
     let ending = path.extension().and_then(OsStr::to_str);
-    ending.is_some_and(|ending| ENDINGS.contains(&ending)) || path.file_name() == Some(OsStr::new("bootstrap"))
+    ending.is_some_and(|ending| ENDINGS.contains(&ending))
+        || path.file_name().and_then(OsStr::to_str).is_some_and(|name| NAMES.contains(&name))
 }
 
 fn of_file(path: &PathBuf) -> CodeFacts {
@@ -124,6 +144,12 @@ fn of_file(path: &PathBuf) -> CodeFacts {
 mod tests {
     use super::*;
 
+    /// Of a directory alone.
+    fn stamp_of(dir: &Path, state_dir: &Path) -> CodeStamp {
+        let function = tailrace_core::FunctionArn::new("arn:f");
+        CodeStamp::of_function(&FunctionConfig::new("f", function, "python3.13", "a.b", dir), state_dir)
+    }
+
     #[test]
     fn source_files_count_and_data_does_not() {
         let dir = tempfile::tempdir().unwrap();
@@ -136,7 +162,7 @@ mod tests {
         };
         write("app.py", "1");
         write("package/part.py", "1");
-        let mut stamp = CodeStamp::of([&*root], &state_dir);
+        let mut stamp = stamp_of(&root, &state_dir);
         for (name, counts) in [
             ("app.py", true),
             ("package/part.py", true),
@@ -144,7 +170,11 @@ mod tests {
             ("bootstrap", true),
             ("shop/Orders.class", true),
             ("lib/shop.jar", true),
+            ("package.json", true),
+            ("lib/native.node", true),
+            ("lib/part.wasm", true),
             ("seen.txt", false),
+            ("seen.json", false),
             ("node_modules/.cache/loader.json", false),
             ("node_modules/.package-lock.json", true),
             ("node_modules/left-pad/index.js", false),
@@ -153,16 +183,25 @@ mod tests {
             ("data/functions/tmp/x.py", false),
         ] {
             write(name, "longer");
-            let now = CodeStamp::of([&*root], &state_dir);
+            let now = stamp_of(&root, &state_dir);
             assert_eq!(now != stamp, counts, "{name}");
             stamp = now;
         }
         fs::remove_file(root.join("new.py")).unwrap();
-        assert_ne!(CodeStamp::of([&*root], &state_dir), stamp, "a file that goes is a change");
-        assert_eq!(CodeStamp::of([&*root.join("nothing")], &state_dir), CodeStamp::default());
-        let sources = ["app.py", "package/part.py", "bootstrap", "shop/Orders.class", "lib/shop.jar"]
-            .map(|name| fs::metadata(root.join(name)).unwrap());
-        assert_eq!(CodeStamp::of([&*root], &state_dir).facts.bytes, sources.iter().map(fs::Metadata::len).sum::<u64>());
+        assert_ne!(stamp_of(&root, &state_dir), stamp, "a file that goes is a change");
+        assert_eq!(stamp_of(&root.join("nothing"), &state_dir), CodeStamp::default());
+        let sources = [
+            "app.py",
+            "package/part.py",
+            "bootstrap",
+            "shop/Orders.class",
+            "lib/shop.jar",
+            "package.json",
+            "lib/native.node",
+            "lib/part.wasm",
+        ]
+        .map(|name| fs::metadata(root.join(name)).unwrap());
+        assert_eq!(stamp_of(&root, &state_dir).facts.bytes, sources.iter().map(fs::Metadata::len).sum::<u64>());
     }
 
     #[test]
@@ -178,6 +217,35 @@ mod tests {
         assert_ne!(CodeStamp::of_function(&config, Path::new("/state")), stamp);
     }
 
+    /// AWS's layout: the packages are what the layer is.
+    #[test]
+    fn a_change_of_a_package_in_a_layer_is_a_change_whatever_its_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let (code, layer) = (dir.path().join("code"), dir.path().join("layer"));
+        let packages = layer.join("nodejs/node_modules");
+        fs::create_dir_all(packages.join("shared/lib")).unwrap();
+        fs::create_dir_all(code.join("a/b/c/d/e")).unwrap();
+        let mut config = FunctionConfig::new("f", tailrace_core::FunctionArn::new("arn:f"), "nodejs20.x", "a.b", &code);
+        config.layers.push(layer);
+        let stamp = || CodeStamp::of_function(&config, Path::new("/state"));
+        let mut before = stamp();
+        for path in ["shared/index.js", "shared/package.json", "shared/lib/part.js", "@scope/own.js"] {
+            let path = packages.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "1").unwrap();
+            let now = stamp();
+            assert_ne!(now, before, "{}", path.display());
+            before = now;
+        }
+        for n in 0..FUNCTION_CODE_ENTRIES_MAX {
+            fs::write(packages.join(format!("shared/lib/{n}.js")), "").unwrap();
+        }
+        let large = stamp();
+        assert!(large.are_layers_cut && !large.is_cut, "each is told for itself");
+        fs::write(code.join("a/b/c/d/e/deep.js"), "1").unwrap();
+        assert_ne!(stamp(), large, "a large layer hides nothing of the function");
+    }
+
     #[test]
     fn of_a_large_tree_the_upper_levels_count() {
         let dir = tempfile::tempdir().unwrap();
@@ -187,11 +255,11 @@ mod tests {
         for n in 0..FUNCTION_CODE_ENTRIES_MAX {
             fs::write(below.join(format!("{n}.py")), "").unwrap();
         }
-        let stamp = CodeStamp::of([dir.path()], Path::new("/state"));
+        let stamp = stamp_of(dir.path(), Path::new("/state"));
         assert!(stamp.is_cut, "what is not looked at is known");
         fs::write(below.join("new.py"), "").unwrap();
-        assert_eq!(CodeStamp::of([dir.path()], Path::new("/state")), stamp);
+        assert_eq!(stamp_of(dir.path(), Path::new("/state")), stamp);
         fs::write(dir.path().join("app.py"), "longer").unwrap();
-        assert_ne!(CodeStamp::of([dir.path()], Path::new("/state")), stamp);
+        assert_ne!(stamp_of(dir.path(), Path::new("/state")), stamp);
     }
 }

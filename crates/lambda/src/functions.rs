@@ -244,6 +244,12 @@ impl Functions {
                 limits::FUNCTION_CODE_ENTRIES_MAX
             ));
         }
+        if code.are_layers_cut {
+            function.logs.notice(format!(
+                "the layers of {name} have more than {} entries: changes of what lies deepest are not seen",
+                limits::FUNCTION_CODE_ENTRIES_MAX
+            ));
+        }
         let old = functions.insert(name, function);
         drop(functions);
         if let Some(old) = old {

@@ -363,3 +363,48 @@ async fn many_invocations_over_several_processes_do_not_mix() {
     }
     bench.stop().await;
 }
+
+/// Row 6: on AWS ES modules find packages along NODE_PATH, too: each form of a package, and of an import.
+#[tokio::test]
+async fn an_es_module_imports_packages_of_a_layer() {
+    let bench = Bench::new();
+    let layer = bench.dir.path().join("layer");
+    for (path, text) in [
+        ("bare/index.js", "exports.said = 'bare';"),
+        ("main/package.json", r#"{"main":"lib/start.js"}"#),
+        ("main/lib/start.js", "exports.said = 'main';"),
+        ("exported/package.json", r#"{"type":"module","exports":{".":"./src/own.js","./part":"./src/part.js"}}"#),
+        ("exported/src/own.js", "import { said as inner } from 'bare';\nexport const said = `exports of ${inner}`;"),
+        ("exported/src/part.js", "export const said = 'part';"),
+        ("@scope/named/package.json", r#"{"exports":{"import":"./esm.mjs","require":"./cjs.cjs"}}"#),
+        ("@scope/named/esm.mjs", "export const said = 'scoped';"),
+        ("@scope/named/cjs.cjs", "exports.said = 'required';"),
+        ("bare/deep/file.js", "exports.said = 'subpath';"),
+    ] {
+        let path = layer.join("nodejs/node_modules").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let code = "import bare from 'bare';\n\
+                import main from 'main';\n\
+                import { said as exported } from 'exported';\n\
+                import { said as part } from 'exported/part';\n\
+                import { said as scoped } from '@scope/named';\n\
+                import deep from 'bare/deep/file.js';\n\
+                export const handler = async () => {\n\
+                  const late = await import('@scope/named');\n\
+                  const missing = await import('nowhere').catch((error) => error.code);\n\
+                  return [bare.said, main.said, exported, part, scoped, deep.said, late.said, missing];\n\
+                };\n";
+    let expected =
+        json!(["bare", "main", "exports of bare", "part", "scoped", "subpath", "scoped", "ERR_MODULE_NOT_FOUND"]);
+    // Of a CommonJS handler what it imports while it runs.
+    let later = "exports.handler = async () => (await import('./index.mjs')).handler();\n";
+    for (file, code) in [("index.mjs", code), ("later.cjs", later)] {
+        let mut config = bench.node(file, code);
+        config.layers.push(layer.clone());
+        bench.functions.put(config).unwrap();
+        assert_eq!(value(&bench, "{}").await, expected, "{file}");
+    }
+    bench.stop().await;
+}

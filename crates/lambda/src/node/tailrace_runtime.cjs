@@ -323,38 +323,66 @@ function addGlobal() {
 }
 
 /**
- * Where node lets us: TypeScript files import each other without an ending, or with that of the compiled file, as
- * compilers allow; and ES modules find packages along NODE_PATH, as `require` does.
+ * TypeScript files import each other without an ending, or with that of the compiled file, as compilers allow; and ES
+ * modules find packages along NODE_PATH, as `require` does. Before Node.js 18.19 there is no door for this.
  */
 function addResolution() {
-  if (!nodeModule.registerHooks) return;
   const roots = (process.env.NODE_PATH ?? "").split(path.delimiter).filter((root) => root.endsWith("/node_modules"));
   // Node walks upwards from a file: from one beside the folder it finds the folder.
   const parents = roots.map((root) => pathToFileURL(path.join(root, "../beside.cjs")).href);
-  const attempt = (resolve) => {
-    try {
-      return resolve();
-    } catch {
-      return undefined;
-    }
-  };
+  if (!nodeModule.registerHooks) {
+    addResolutionAside(parents);
+    return;
+  }
   const resolve = (specifier, context, next) => {
     try {
       return next(specifier, context);
     } catch (error) {
-      if (!isNotFound(error) && error?.code !== "ERR_UNSUPPORTED_DIR_IMPORT") throw error;
-      const isPath = /^\.{0,2}\//.test(specifier);
-      const others = isPath
-        ? typed(specifier).map((other) => () => next(other, context))
-        : parents.map((parentURL) => () => next(specifier, { ...context, parentURL }));
-      for (const other of others) {
-        const found = attempt(other);
-        if (found) return found;
+      for (const other of alternatives(specifier, error, parents)) {
+        try {
+          return next(other.specifier, { ...context, ...other.context });
+        } catch {
+          // The next one may be there; if none is, the first error says what was asked for.
+        }
       }
       throw error;
     }
   };
   nodeModule.registerHooks({ resolve });
+}
+
+/**
+ * The same for a node that has such hooks in a thread of their own alone: they are a module without a file, made of the
+ * functions here. A thread is some milliseconds of a start: none is made where nothing would come of it.
+ */
+function addResolutionAside(parents) {
+  if (!nodeModule.register || (parents.length === 0 && !stripsTypes())) return;
+  const hooks = `
+    let parents;
+    export const initialize = (given) => { parents = given; };
+    ${isNotFound}
+    ${typed}
+    ${alternatives}
+    export async function resolve(specifier, context, next) {
+      try {
+        return await next(specifier, context);
+      } catch (error) {
+        for (const other of alternatives(specifier, error, parents)) {
+          try {
+            return await next(other.specifier, { ...context, ...other.context });
+          } catch {}
+        }
+        throw error;
+      }
+    }`;
+  nodeModule.register(`data:text/javascript,${encodeURIComponent(hooks)}`, { data: parents });
+}
+
+/** What an import that was not found may mean, likeliest first. Like what it calls, it uses nothing of this module but functions. */
+function alternatives(specifier, error, parents) {
+  if (!isNotFound(error) && error?.code !== "ERR_UNSUPPORTED_DIR_IMPORT") return [];
+  if (/^\.{0,2}\//.test(specifier)) return typed(specifier).map((other) => ({ specifier: other, context: {} }));
+  return parents.map((parentURL) => ({ specifier, context: { parentURL } }));
 }
 
 /** The TypeScript files that an import may mean. */
@@ -364,7 +392,9 @@ function typed(specifier) {
   return [`${specifier}.ts`, `${specifier}.mts`, `${specifier}.cts`, `${specifier}/index.ts`];
 }
 
-const isNotFound = (error) => error?.code === "MODULE_NOT_FOUND" || error?.code === "ERR_MODULE_NOT_FOUND";
+function isNotFound(error) {
+  return error?.code === "MODULE_NOT_FOUND" || error?.code === "ERR_MODULE_NOT_FOUND";
+}
 
 /** The handler function of `path/module.function`; the function may lie in an object: `module.object.function`. */
 async function load(root, handlerName) {
