@@ -54,7 +54,7 @@ static ALLOCATOR: tailrace_server::Allocator = tailrace_server::Allocator;
 
 /// Stack of a thread that runs requests. A request's JSON may nest 2,000 levels, and a build without optimisation takes
 /// about a kilobyte for each.
-const STACK_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 /// What a command ends with.
 pub type Outcome = Result<ExitCode, Failure>;

@@ -10,6 +10,7 @@ use tailrace_server::clock::{SystemClock, SystemRng};
 use tailrace_server::mappings::Progress;
 use tailrace_server::template::{DATA_DIRECTORY, StackFile};
 use tailrace_server::{Code, Config, Server};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -19,7 +20,7 @@ use crate::project::Project;
 use crate::say::{self, complain, on_one_line, say};
 use crate::signals::Signals;
 use crate::watch::Watch;
-use crate::{Failure, Outcome, picture, play, project, show, style};
+use crate::{Failure, Outcome, STACK_BYTES, picture, play, project, show, style};
 
 /// Events that wait to be shown. A terminal that stands still holds up the first of them for a moment, and then nothing.
 const EVENTS_QUEUED_MAX: usize = 1024;
@@ -112,10 +113,33 @@ struct Running {
     server: Server,
     shown: JoinHandle<()>,
     signals: Signals,
+    /// Ends last, with what is left of it.
+    _background: Background,
+}
+
+/// The runtime of the sinks: where the processors are taken, they give way to what clients wait for.
+struct Background(Option<Runtime>);
+
+impl Background {
+    fn start() -> std::io::Result<Background> {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        runtime.enable_all().thread_name("background").thread_stack_size(STACK_BYTES);
+        runtime.on_thread_start(tailrace_priority::of_background).build().map(|runtime| Background(Some(runtime)))
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Running {
-    async fn start(config: Config) -> Result<Running, Failure> {
+    async fn start(mut config: Config) -> Result<Running, Failure> {
+        let background = Background::start().map_err(|error| Failure::new(Code::System, error))?;
+        config.background = background.0.as_ref().map(|runtime| runtime.handle().clone());
         let (events, mut receiver) = mpsc::channel(EVENTS_QUEUED_MAX);
         let shown = tokio::spawn(async move {
             let mut deliveries = Deliveries::default();
@@ -133,7 +157,7 @@ impl Running {
         let rng = Arc::new(SystemRng::open().map_err(|error| Failure::new(Code::System, error))?);
         let server = Server::start(config, Arc::new(SystemClock::default()), rng, events).await?;
         // Only now: whatever is durable is so at any moment, so that a signal may end a start as it stands.
-        Ok(Running { server, shown, signals: Signals::listen()? })
+        Ok(Running { server, shown, signals: Signals::listen()?, _background: background })
     }
 
     /// Stops because the user wants it.

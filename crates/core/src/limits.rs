@@ -221,6 +221,11 @@ pub const FUNCTION_NICENESS: i32 = 10;
 pub const COMMIT_SLICE: Duration = Duration::from_micros(100);
 /// The slice of a processor that the server's threads ask for. Ours: less than others get who ask for none (0.7 to 3 ms).
 pub const SERVER_SLICE: Duration = Duration::from_micros(300);
+/// How much lower than the priority of what clients wait for that of the sinks is, steps of nice(2). Ours: where writers take all of
+/// the processors, a sink gets a tenth of what one of their threads does, and catches up behind.
+pub const BACKGROUND_NICENESS: i32 = 10;
+/// The slice of a processor that the threads of the sinks ask for.
+pub const BACKGROUND_SLICE: Duration = Duration::from_millis(3);
 /// The slice of a processor that the processes of functions ask for. Ours: several times what others get who ask for none, so that a
 /// function gives way to those at once, too.
 pub const FUNCTION_SLICE: Duration = Duration::from_millis(10);

@@ -5,14 +5,16 @@
 //! runs go on for the slice that was asked for (EEVDF, since Linux 6.6), often until its next tick, 4 ms, and a write passes
 //! several threads. A thread that wakes takes the processor at once from one that asked for a longer slice, as long as it has not had
 //! more than its share. So the thread that commits asks for the shortest, the server's others for a short one, functions for a long
-//! one: none needs a privilege, and nobody starves. Kernels before 6.12 know no slices of a thread's own and lose nothing.
+//! one: none needs a privilege, and nobody starves. Sinks are between the server and the functions. Kernels before 6.12 know no slices of a thread's own and lose nothing.
 //! Source: `sched_setattr(2)`; kernel.org, scheduler/sched-eevdf.
 //!
 //! Each call counts for the thread that makes it, and for the threads and processes that it starts from then on.
 
 use std::time::Duration;
 
-use tailrace_core::limits::{COMMIT_SLICE, FUNCTION_NICENESS, FUNCTION_SLICE, SERVER_SLICE};
+use tailrace_core::limits::{
+    BACKGROUND_NICENESS, BACKGROUND_SLICE, COMMIT_SLICE, FUNCTION_NICENESS, FUNCTION_SLICE, SERVER_SLICE,
+};
 
 /// This thread serves.
 pub fn of_server() {
@@ -22,6 +24,12 @@ pub fn of_server() {
 /// This thread is one that every write waits for.
 pub fn of_commits() {
     ask_for_slice(COMMIT_SLICE);
+}
+
+/// This thread is of the server, and behind its others: what it does may take longer.
+pub fn of_background() {
+    ask_for_slice(BACKGROUND_SLICE);
+    let _ = rustix::process::nice(BACKGROUND_NICENESS);
 }
 
 /// This thread, or process, is behind all of the server. It makes system calls and nothing else: it may be called in the child of a
@@ -73,6 +81,7 @@ mod tests {
         if others != 0 {
             let all = [of(of_commits), of(of_server), others, of(of_functions)];
             assert!(all.is_sorted_by(|a, b| a < b), "{all:?}");
+            assert!((of(of_server)..of(of_functions)).contains(&of(of_background)));
         }
     }
 }

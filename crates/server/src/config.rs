@@ -33,6 +33,8 @@ pub struct Config {
     /// Says why the process ends at once, when the store cannot go on. It must come back in bounded time: nothing may keep
     /// the process from its end.
     pub last_words: fn(&str),
+    /// The runtime of what may take longer where the processors are taken: the sinks. `None`: the one that starts the server.
+    pub background: Option<tokio::runtime::Handle>,
 }
 
 /// What a template is given beside its text.
@@ -65,6 +67,7 @@ impl Config {
             engine: tailrace_engine::Settings::default(),
             wire: tailrace_wire::Settings::default(),
             last_words: |why| tracing::error!("{why}"),
+            background: None,
         }
     }
 

@@ -21,6 +21,7 @@ use tailrace_sinks::destinations::{Dependencies, Destinations};
 use tailrace_sinks::kinesis::{Config, Kinesis, Memory};
 use tailrace_sinks::sink::Sink;
 use tailrace_sinks::spec::SpecError;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::report::Event;
@@ -96,7 +97,7 @@ fn wrong(error: impl std::fmt::Display) -> SpecError {
 /// The store's.
 pub async fn load(
     db: &Arc<Db>,
-    (clock, rng, room): (&Arc<dyn Clock>, &Arc<dyn Rng>, &Room),
+    (clock, rng, room, runtime): (&Arc<dyn Clock>, &Arc<dyn Rng>, &Room, &Handle),
     place: Option<Place>,
     events: mpsc::Sender<Event>,
 ) -> Result<Destinations, ApiError> {
@@ -114,6 +115,7 @@ pub async fn load(
         room: room.clone(),
         build: Arc::new(build),
         notices: Arc::new(move |text| drop(events.try_send(Event::Notice(text)))),
+        runtime: runtime.clone(),
     };
     Destinations::load(dependencies).await
 }

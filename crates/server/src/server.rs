@@ -21,6 +21,7 @@ use tailrace_sinks::runtime::{OpenError, Sinks};
 use tailrace_sinks::spec::SpecError;
 use tailrace_store::StoreError;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -258,6 +259,8 @@ impl Server {
             Ok(streams) => streams,
             Err(error) => return Err(undo(background, &db, error.into()).await),
         };
+        let runtime = config.background.clone().unwrap_or_else(Handle::current);
+        let given = (&clock, &rng, &room, &runtime);
         let sinks = sinks::load(&db, given, &sinks_file, &data_dir, delivery_streams.putter(), events.clone()).await;
         let sinks = match sinks {
             Ok(sinks) => sinks,

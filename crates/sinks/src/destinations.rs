@@ -31,6 +31,7 @@ use tailrace_engine::streams::hidden;
 use tailrace_engine::streams::record::StreamRecord;
 use tailrace_engine::{Db, Destination, DestinationStatus, Pins, TimePrecision, ViewType};
 use tailrace_store::StoreError;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::runtime::key_attribute;
@@ -65,6 +66,8 @@ pub struct Dependencies {
     pub build: Build,
     /// Is told what a person may want to know; does not block.
     pub notices: Arc<dyn Fn(String) + Send + Sync>,
+    /// The runtime that delivers.
+    pub runtime: Handle,
 }
 
 struct Inner {
@@ -86,6 +89,7 @@ pub struct Destinations {
     inner: Arc<Inner>,
     stop: watch::Sender<bool>,
     task: tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
+    runtime: Handle,
 }
 
 /// Why a look at the rows came to no end.
@@ -105,7 +109,7 @@ impl Destinations {
     /// # Errors
     /// The store's.
     pub async fn load(dependencies: Dependencies) -> Result<Destinations, ApiError> {
-        let Dependencies { db, clock, timer, rng, room, build, notices } = dependencies;
+        let Dependencies { db, clock, timer, rng, room, build, notices, runtime } = dependencies;
         let context = Arc::new(Context::new(Arc::clone(db.store()), clock, timer, rng, room));
         let inner = Inner {
             db,
@@ -120,13 +124,13 @@ impl Destinations {
         let inner = Arc::new(inner);
         inner.pin(&inner.db.kinesis_destinations().await?);
         inner.db.add_pins(&(Arc::clone(&inner) as Arc<dyn Pins>));
-        Ok(Destinations { inner, stop: watch::Sender::new(false), task: tokio::sync::Mutex::default() })
+        Ok(Destinations { inner, stop: watch::Sender::new(false), task: tokio::sync::Mutex::default(), runtime })
     }
 
     /// Delivers from now on, and follows every change of a destination.
     pub async fn start(&self) {
         let (inner, stop) = (Arc::clone(&self.inner), self.stop.subscribe());
-        *self.task.lock().await = Some(tokio::spawn(async move { inner.follow(stop).await }));
+        *self.task.lock().await = Some(self.runtime.spawn(async move { inner.follow(stop).await }));
     }
 
     /// Stops: hands out nothing more, waits for what is under way and for its checkpoints.

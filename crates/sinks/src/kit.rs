@@ -314,6 +314,7 @@ impl World {
             room: Room::default(),
             build: Arc::new(build),
             observe: Arc::new(observe),
+            runtime: tokio::runtime::Handle::current(),
         };
         Sinks::load(dependencies, &self.configured).await.unwrap()
     }

@@ -25,6 +25,7 @@ use tailrace_sinks::runtime::{
 };
 use tailrace_sinks::spec::Start;
 use tailrace_store::StoreError;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 pub(crate) use reading::{Names, read as read_section};
@@ -139,7 +140,7 @@ impl PutRecords for Streams {
 /// A configuration is wrong, or the store's.
 pub async fn load(
     db: &Arc<Db>,
-    (clock, rng, room): (&Arc<dyn Clock>, &Arc<dyn Rng>, &Room),
+    (clock, rng, room, runtime): (&Arc<dyn Clock>, &Arc<dyn Rng>, &Room, &Handle),
     configured: &SinksFile,
     data_dir: &Path,
     streams: Putter,
@@ -165,6 +166,7 @@ pub async fn load(
             streams: Arc::new(Streams(streams)),
         }),
         observe: Arc::new(observe),
+        runtime: runtime.clone(),
     };
     Sinks::load(dependencies, &configured.sinks).await
 }

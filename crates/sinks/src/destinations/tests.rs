@@ -88,6 +88,7 @@ impl World {
             room: Room::default(),
             build: Arc::new(|_, _| Ok(Some(Arc::new(Willing)))),
             notices: Arc::new(|_| {}),
+            runtime: tokio::runtime::Handle::current(),
         };
         Destinations::load(dependencies).await.unwrap()
     }

@@ -60,12 +60,14 @@ pub(super) async fn start(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<
     let mut set = tokio::task::JoinSet::new();
     for table in &running.spec.sources() {
         let (inner, entry, running, table) = (inner.clone(), entry.clone(), running.clone(), table.clone());
-        set.spawn(async move { drive(&inner, &entry, &running, &table).await });
+        let runtime = inner.runtime.clone();
+        set.spawn_on(async move { drive(&inner, &entry, &running, &table).await }, &runtime);
     }
     let is_building = entry.row().building.is_some_and(|building| building.version == running.version.number);
     if is_building {
         let (inner, entry, running) = (inner.clone(), entry.clone(), running.clone());
-        set.spawn(async move { take_over_when_caught_up(&inner, &entry, &running).await });
+        let runtime = inner.runtime.clone();
+        set.spawn_on(async move { take_over_when_caught_up(&inner, &entry, &running).await }, &runtime);
     }
     *tasks = Some(set);
     drop(tasks);
@@ -91,7 +93,8 @@ pub(super) async fn start_only(
     }
     let (inner, entry, this) = (inner.clone(), entry.clone(), running.clone());
     let mut set = tokio::task::JoinSet::new();
-    set.spawn(async move { drive(&inner, &entry, &this, table).await });
+    let runtime = inner.runtime.clone();
+    set.spawn_on(async move { drive(&inner, &entry, &this, table).await }, &runtime);
     *tasks = Some(set);
     true
 }
@@ -104,7 +107,8 @@ pub(super) async fn start_swap(inner: &Arc<Inner>, entry: &Arc<Entry>, running: 
     }
     if let Some(set) = running.tasks.lock().await.as_mut() {
         let (inner, entry, running) = (inner.clone(), entry.clone(), running.clone());
-        set.spawn(async move { swap(&inner, &entry, &running).await });
+        let runtime = inner.runtime.clone();
+        set.spawn_on(async move { swap(&inner, &entry, &running).await }, &runtime);
     }
 }
 

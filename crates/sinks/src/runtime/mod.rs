@@ -32,6 +32,7 @@ use tailrace_delivery::{Consumer, Context, Room, Timer, add_needed};
 use tailrace_engine::streams::descriptor::Stream;
 use tailrace_engine::{Caller, Db, Pins};
 use tailrace_store::{Engine, Key, StoreError};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 pub use operations::{Change, Changed, SinkChangeError};
@@ -106,6 +107,8 @@ pub struct Dependencies {
     pub build: Arc<dyn Build>,
     /// Is told what happens to which sink; does not block.
     pub observe: Observe,
+    /// The runtime that delivers.
+    pub runtime: Handle,
 }
 
 /// A sink of this process.
@@ -174,6 +177,7 @@ struct Inner {
     build: Arc<dyn Build>,
     observe: Observe,
     rng: Arc<dyn Rng>,
+    runtime: Handle,
     entries: Mutex<BTreeMap<String, Arc<Entry>>>,
     /// The server stops: nothing is begun any more but by who asks for it.
     is_closing: AtomicBool,
@@ -235,7 +239,7 @@ impl Sinks {
     /// # Errors
     /// A configuration is wrong: nothing was changed. Or the store's.
     pub async fn load(dependencies: Dependencies, configured: &BTreeMap<String, Value>) -> Result<Sinks, OpenError> {
-        let Dependencies { db, clock, timer, rng, room, build, observe } = dependencies;
+        let Dependencies { db, clock, timer, rng, room, build, observe, runtime } = dependencies;
         if configured.len() > SINKS_MAX {
             return Err(SpecError(format!("sinks: {} of them, more than {SINKS_MAX}", configured.len())).into());
         }
@@ -250,6 +254,7 @@ impl Sinks {
             build,
             observe,
             rng,
+            runtime,
             entries: Mutex::default(),
             is_closing: AtomicBool::new(false),
         };
@@ -342,7 +347,7 @@ impl Sinks {
         let is_to_end = |entry: &Arc<Entry>| !entry.configured && !entry.row().paused && !entry.row().ended;
         for entry in self.all().into_iter().filter(is_to_end) {
             let sinks = self.clone();
-            tokio::spawn(async move {
+            self.inner.runtime.spawn(async move {
                 if let Err(error) = sinks.end_trail(&entry).await {
                     tracing::warn!(sink = entry.name, %error, "the trail does not have its last entries");
                 }

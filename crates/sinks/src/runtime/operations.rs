@@ -262,7 +262,7 @@ impl Sinks {
     {
         let entry = self.inner.entries.lock().get(name).cloned();
         let entry = entry.ok_or_else(|| SinkChangeError::NotFound(name.to_owned()))?;
-        let done = tokio::spawn(work(self.clone(), entry));
+        let done = self.inner.runtime.spawn(work(self.clone(), entry));
         done.await.map_err(|error| StoreError::Io(error.to_string()))?
     }
 
