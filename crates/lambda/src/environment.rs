@@ -503,17 +503,21 @@ impl Environment {
         end
     }
 
-    /// Ends what the dead process has left behind. It waits for the kernel, also to take its locks: call it where blocking is no
-    /// matter.
+    /// Ends what the dead process has left behind. It waits for the kernel, also to take its locks: call it on a thread of its own,
+    /// which goes on at the priority of functions: one that ends again and again, and leaves much behind each time, is not to hold up
+    /// the database.
     fn sweep(&self) {
         let cgroup = self.cgroup.lock().take();
         if let Some(cgroup) = &cgroup {
             cgroup.kill();
-            if cgroup.ran_out_of_memory() {
-                let memory_mb = self.function.config.memory_mb;
-                let text = format!("it was killed: it needs more than the {memory_mb} MB of its MemorySize");
-                self.function.logs.notice(text);
-            }
+        }
+        // Behind that: what is dead now does not run beside the next attempt, however long the rest takes.
+        tailrace_priority::of_functions();
+        if cgroup.as_ref().is_some_and(Cgroup::ran_out_of_memory) {
+            let memory_mb = self.function.config.memory_mb;
+            self.function
+                .logs
+                .notice(format!("it was killed: it needs more than the {memory_mb} MB of its MemorySize"));
         }
         self.pool.ledger.remove(&self.token);
         // What the group killed is no longer known by its environment while it dies.

@@ -1,15 +1,12 @@
-//! Work behind the end of a process, at the priority of functions: a function that ends again and again, and leaves much behind each
-//! time, is not to hold up the database.
+//! Work behind the end of a process.
 
 use tokio::sync::oneshot;
 
 /// Does the work on a thread of its own, which may block for as long as it likes. Comes back when it is done; whoever does not wait
-/// any more does not end it.
+/// any more does not end it. The thread is the work's own: it may change its priority.
 pub(crate) async fn run(work: impl FnOnce() + Send + 'static) {
     let (done, is_done) = oneshot::channel::<()>();
     let work = move || {
-        // It counts for this thread only.
-        tailrace_priority::of_functions();
         work();
         drop(done);
     };
