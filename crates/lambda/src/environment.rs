@@ -521,9 +521,7 @@ impl Environment {
         }
         self.pool.ledger.remove(&self.token);
         // What the group killed is no longer known by its environment while it dies.
-        if let Some(cgroup) = cgroup {
-            cgroup.wait_until_empty();
-        }
+        cgroup.as_ref().inspect(|cgroup| cgroup.wait_until_empty());
     }
 
     fn is_wanted(&self) -> bool {

@@ -442,7 +442,10 @@ mod tests {
             (json!({"opensearch": {"endpoint": "http://u:p@h"}}), "firehose.opensearch: endpoint: user and password"),
             (json!({"redshift": {"a": {"at": "x"}}}), "firehose.redshift.a: `at` is host:port"),
             (json!({"redshift": {"a": {"rol": "x"}}}), "unknown field `rol`"),
-            (json!({"s3": {"timeout_seconds": "${env:PATH}"}}), "invalid type: string \"${env:PATH}\""),
+            (
+                json!({"s3": {"timeout_seconds": "${env:PATH}"}}),
+                "`s3.timeout_seconds`: a number is expected, not \"${env:PATH}\"",
+            ),
             (json!({"s3": {"secret_access_key": "${env:TAILRACE_NO_SUCH}"}}), "no variable TAILRACE_NO_SUCH"),
         ] {
             let error = check(&document, Path::new("")).unwrap_err();
