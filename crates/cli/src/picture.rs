@@ -6,6 +6,7 @@ use serde_json::Value;
 use tailrace_api::tables::{DescribeTableRequest, ListTablesRequest, TableDescription};
 use tailrace_core::key::ScalarType;
 use tailrace_engine::{Caller, Db, ops};
+use tailrace_lambda::Unlimited;
 use tailrace_server::{Config, Server, StackContents};
 use tailrace_sinks::runtime::SinkStatus;
 
@@ -62,15 +63,21 @@ pub async fn show(server: &Server, config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is said of functions whose memory nothing limits.
-fn unlimited(functions: &[String]) -> Option<String> {
+/// What is said of functions that may take more than their MemorySize: a line for all that are limited alike.
+fn unlimited(Unlimited { beside_the_heap, wholly }: &Unlimited) -> Vec<String> {
     const NAMED_MAX: usize = 3;
-    let mut named = functions.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
-    if functions.len() > NAMED_MAX {
-        named.push_str(&format!(" and {} more", functions.len() - NAMED_MAX));
-    }
-    let text = "no control group can be made here that limits it, and the runtime bears no limit of its data";
-    (!functions.is_empty()).then(|| format!("MemorySize does not hold {named}: {text}"))
+    let named = |functions: &[String]| {
+        let named = functions.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+        match functions.len().saturating_sub(NAMED_MAX) {
+            0 => named,
+            more => format!("{named} and {more} more"),
+        }
+    };
+    let line = |functions: &[String], what: &str| {
+        let why = "no control group can be made here that would limit all of it";
+        (!functions.is_empty()).then(|| format!("MemorySize {what} {}: {why}", named(functions)))
+    };
+    [line(beside_the_heap, "limits only the heap of"), line(wholly, "does not limit")].into_iter().flatten().collect()
 }
 
 fn arrow(mapping: &tailrace_mapping::Mapping) -> Arrow {
@@ -245,11 +252,18 @@ mod tests {
 
     #[test]
     fn functions_without_a_limit_of_memory_are_named() {
-        assert_eq!(unlimited(&[]), None);
-        let named = unlimited(&["ship".to_owned()]).unwrap();
-        assert!(named.starts_with("MemorySize does not hold ship: no control group"), "{named}");
-        let many: Vec<String> = (0..5).map(|n| format!("f{n}")).collect();
-        assert!(unlimited(&many).unwrap().starts_with("MemorySize does not hold f0, f1, f2 and 2 more: "));
+        let names = |count: usize| (0..count).map(|n| format!("f{n}")).collect::<Vec<_>>();
+        let of = |heap, wholly| unlimited(&Unlimited { beside_the_heap: names(heap), wholly: names(wholly) });
+        let why = "no control group can be made here that would limit all of it";
+        assert!(of(0, 0).is_empty());
+        assert_eq!(of(1, 0), [format!("MemorySize limits only the heap of f0: {why}")]);
+        assert_eq!(
+            of(3, 5),
+            [
+                format!("MemorySize limits only the heap of f0, f1, f2: {why}"),
+                format!("MemorySize does not limit f0, f1, f2 and 2 more: {why}"),
+            ]
+        );
     }
 
     #[test]

@@ -95,6 +95,15 @@ pub struct OpenError {
     pub source: std::io::Error,
 }
 
+/// Functions that may take more memory than they are given: their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unlimited {
+    /// Those whose runtime limits its heap, and nothing else that it takes.
+    pub beside_the_heap: Vec<String>,
+    /// Those that nothing limits.
+    pub wholly: Vec<String>,
+}
+
 /// The functions and their processes: a cheap handle.
 #[derive(Clone)]
 pub struct Functions {
@@ -270,15 +279,20 @@ impl Functions {
         }
     }
 
-    /// The functions that may take more memory than they are given: no control group can be made here that limits it, and their runtime
-    /// bears no limit of its data.
-    pub fn without_memory_limit(&self) -> Vec<String> {
-        if self.pool.cgroups.limits_memory() {
-            return Vec::new();
+    /// The functions that may take more memory than they are given, where no control group can be made that limits it.
+    pub fn without_memory_limit(&self) -> Unlimited {
+        let mut unlimited = Unlimited::default();
+        if !self.pool.cgroups.limits_memory() {
+            for function in self.pool.functions.read().values() {
+                let name = function.config.name.clone();
+                match Family::of(&function.config.runtime) {
+                    Some(Family::Python) => {}
+                    Some(Family::Node | Family::Java) => unlimited.beside_the_heap.push(name),
+                    Some(Family::Provided) | None => unlimited.wholly.push(name),
+                }
+            }
         }
-        let functions = self.pool.functions.read();
-        let unlimited = functions.values().filter(|function| !Family::bears_data_limit(&function.config.runtime));
-        unlimited.map(|function| function.config.name.clone()).collect()
+        unlimited
     }
 
     /// A function's configuration.

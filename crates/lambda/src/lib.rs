@@ -43,7 +43,7 @@ mod sweeper;
 mod turns;
 
 pub use code::CodeFacts;
-pub use functions::{Functions, OpenError, PythonClient, Settings};
+pub use functions::{Functions, OpenError, PythonClient, Settings, Unlimited};
 pub use invoke::{FunctionErrorKind, InvokeContext, InvokeOutcome, NotInvocable, OnWait, ThrottleReason, Withdraw};
 pub use logs::{LogLine, LogStream, LogTail};
 pub use package::{ArchiveError, PackageError, Packages};

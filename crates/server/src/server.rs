@@ -366,7 +366,7 @@ impl Server {
     }
 
     /// The functions whose memory nothing limits on this machine.
-    pub fn without_memory_limit(&self) -> Vec<String> {
+    pub fn without_memory_limit(&self) -> tailrace_lambda::Unlimited {
         self.functions.without_memory_limit()
     }
 
