@@ -218,13 +218,18 @@ impl SinkStatus {
         let shards = || self.sources.iter().flat_map(|source| &source.shards).filter(|shard| shard.blocked);
         match (self.state, self.reason.as_deref()) {
             // What came of the first try, if that is over.
-            (SinkState::Waiting, Some(drive::NOT_BEGUN)) => error,
+            _ if self.is_starting() => error,
             (SinkState::Waiting | SinkState::Blocked, reason) => reason.or(error).or(Some("no error told")),
             (_, reason) => {
                 let blocked = shards().next()?;
                 reason.or(error).or(blocked.last_error.as_deref()).or(Some("no error told"))
             }
         }
+    }
+
+    /// No task of it has looked at one of its tables yet: it goes on within a moment.
+    pub fn is_starting(&self) -> bool {
+        self.state == SinkState::Waiting && self.reason.as_deref() == Some(drive::NOT_BEGUN)
     }
 
     fn add(&mut self, table: &str, phase: Phase, taken: snapshot::Progress, shards: Vec<ShardStatus>) {
