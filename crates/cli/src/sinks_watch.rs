@@ -187,7 +187,8 @@ mod tests {
         let mut way = Way { items: 100, behind: 0 };
         let snapshot = SinkStatus { state: SinkState::Snapshot, ..status("\"snapshotItems\":50,") };
         assert_eq!(way.told(&snapshot), "search: snapshot [###############---------------]  50% 50 of 100 items");
-        let begins = SinkStatus { state: SinkState::Waiting, reason: Some("it has not begun".to_owned()), ..status("") };
+        let begins =
+            SinkStatus { state: SinkState::Waiting, reason: Some("it has not begun".to_owned()), ..status("") };
         assert_eq!(way.told(&begins), "search: starting");
         let behind = |lag_records: u64| SinkStatus { lag_records, ..status("") };
         assert_eq!(way.told(&behind(40)), "search: running [------------------------------]   0% 0 of 40 records");

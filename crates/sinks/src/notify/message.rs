@@ -4,8 +4,8 @@
 //! and a repeat makes the same. A digest's flush is planned, so that a repeat has the same records, and so the same message.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use minijinja::value::{Serde, Value};
 use sha2::{Digest as _, Sha256};
 use tailrace_core::EpochMs;
 use tailrace_core::codec::{CodecError, StoredItem};
@@ -14,6 +14,7 @@ use tailrace_engine::streams::label;
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 
 use super::mail::{Letter, Letters};
+use super::seen::Chosen;
 use super::template::{RenderError, Templates};
 use crate::objects::partition::record::is_ttl;
 use crate::objects::store::hex;
@@ -115,7 +116,7 @@ impl From<CodecError> for Unmade {
     }
 }
 
-fn damaged(error: impl std::fmt::Display) -> SinkError {
+pub(super) fn damaged(error: impl std::fmt::Display) -> SinkError {
     SinkError(format!("a stream record is damaged: {error}"))
 }
 
@@ -126,10 +127,10 @@ impl From<RenderError> for Unmade {
 }
 
 /// A record with what messages call it.
-struct Told<'a> {
-    record: &'a StreamRecord,
-    id: String,
-    event_name: &'static str,
+pub(super) struct Told<'a> {
+    pub record: &'a StreamRecord,
+    pub id: String,
+    pub event_name: &'static str,
 }
 
 impl Maker {
@@ -139,7 +140,7 @@ impl Maker {
             return Ok(vec![self.digest(flush, 0..flush.records.len())]);
         }
         let due = |(index, record)| {
-            let told = self.told(flush, record);
+            let told = told(&self.records, flush, record);
             let group = Self::group(flush, &told).map_err(damaged)?;
             Ok(Due { id: told.id, records: index..index + 1, group })
         };
@@ -147,7 +148,7 @@ impl Maker {
     }
 
     /// Makes a message. It computes.
-    pub fn make(&self, flush: &Flush, due: Due) -> Made {
+    pub fn make(&self, flush: &Arc<Flush>, due: Due) -> Made {
         let Range { start, end } = due.records;
         let middle = start + (end - start) / 2;
         match self.message(flush, &due) {
@@ -162,51 +163,45 @@ impl Maker {
 
     fn digest(&self, flush: &Flush, records: Range<usize>) -> Due {
         let ids: Vec<String> =
-            flush.records[records.clone()].iter().map(|record| self.told(flush, record).id).collect();
+            flush.records[records.clone()].iter().map(|record| told(&self.records, flush, record).id).collect();
         let group = Group::of(flush.source.table.as_bytes());
         Due { id: Group::of(ids.join("\n").as_bytes()).name(), records, group }
     }
 
-    fn told<'a>(&self, flush: &Flush, record: &'a StreamRecord) -> Told<'a> {
-        match flush.origin {
-            // Its number is that of no change. A snapshot has each item once, whichever version sends it.
-            Origin::Snapshot { made_by, .. } => {
-                let Flush { sink, source, .. } = flush;
-                let mut name = format!("snapshot\n{sink}\n{made_by}\n{}\n", source.stream_arn).into_bytes();
-                name.extend_from_slice(&record.meta.keys);
-                Told { record, id: Group::of(&name).name(), event_name: "SNAPSHOT" }
-            }
-            Origin::Stream | Origin::Retry => {
-                Told { record, id: self.records.event_id(record).to_string(), event_name: record.meta.kind.name() }
-            }
+    fn message(&self, flush: &Arc<Flush>, due: &Due) -> Result<Message, Unmade> {
+        let (records, writer) = (due.records.clone(), self.records.clone());
+        let chosen = Chosen { flush: flush.clone(), records, writer, damaged: Arc::default() };
+        let damaged = chosen.damaged.clone();
+        let content = self.content(flush, due, chosen);
+        if let Some(error) = damaged.get() {
+            return Err(Unmade::Damaged(SinkError(error.clone())));
         }
+        Ok(Message { due: due.clone(), unique_id: format!("{}-{}", flush.sink, due.id), content: content? })
     }
 
-    fn message(&self, flush: &Flush, due: &Due) -> Result<Message, Unmade> {
-        let told = flush.records[due.records.clone()].iter().map(|record| self.told(flush, record));
-        let chosen = &told.collect::<Vec<_>>()[..];
-        let id = &due.id;
-        let bytes_max = if chosen.len() > 1 { self.several_bytes_max } else { self.bytes_max };
-        // Without templates nobody looks at it.
-        let context = if self.templates.is_empty() { Value::UNDEFINED } else { self.context(flush, chosen)? };
+    fn content(&self, flush: &Flush, due: &Due, chosen: Chosen) -> Result<Content, Unmade> {
+        let records = &flush.records[due.records.clone()];
+        let bytes_max = if records.len() > 1 { self.several_bytes_max } else { self.bytes_max };
+        let context = chosen.context(self.is_digest);
         let render = |name: &str| self.templates.render(name, &context, bytes_max);
-        let content = if let Some(letters) = &self.letters {
-            let time_ms = chosen.last().map_or(EpochMs::ZERO, |told| told.record.time_ms);
-            Content::Letter(letters.write((id, &flush.sink), time_ms, render)?)
-        } else {
-            let subject = render("subject").transpose()?;
-            let text = match render("body") {
-                Some(text) => text?,
-                None => self.payload(flush, chosen)?,
-            };
-            let bytes = text.len() + subject.as_ref().map_or(0, String::len);
-            if bytes > bytes_max {
-                let text = format!("the message has {bytes} bytes; {bytes_max} are the most");
-                return Err(Unmade::Refused { text });
+        if let Some(letters) = &self.letters {
+            let time_ms = records.last().map_or(EpochMs::ZERO, |record| record.time_ms);
+            return Ok(Content::Letter(letters.write((&due.id, &flush.sink), time_ms, render)?));
+        }
+        let subject = render("subject").transpose()?;
+        let text = match render("body") {
+            Some(text) => text?,
+            None => {
+                let told = records.iter().map(|record| told(&self.records, flush, record));
+                self.payload(flush, &told.collect::<Vec<_>>())?
             }
-            Content::Text { subject, text }
         };
-        Ok(Message { due: due.clone(), unique_id: format!("{}-{id}", flush.sink), content })
+        let bytes = text.len() + subject.as_ref().map_or(0, String::len);
+        if bytes > bytes_max {
+            let text = format!("the message has {bytes} bytes; {bytes_max} are the most");
+            return Err(Unmade::Refused { text });
+        }
+        Ok(Content::Text { subject, text })
     }
 
     /// The group of a record: of its partition key, as shards and lanes have it.
@@ -246,22 +241,21 @@ impl Maker {
         let written = self.records.write_event(told.record, &flush.source.stream_arn, out);
         written.map_err(|error| Unmade::Damaged(damaged(error)))
     }
+}
 
-    /// What templates see.
-    fn context(&self, flush: &Flush, chosen: &[Told<'_>]) -> Result<Value, Unmade> {
-        let mut records = Vec::with_capacity(chosen.len());
-        for told in chosen {
-            records.push(fields(flush, told)?);
+/// A record with what a message of its flush calls it.
+pub(super) fn told<'a>(writer: &RecordWriter, flush: &Flush, record: &'a StreamRecord) -> Told<'a> {
+    match flush.origin {
+        // Its number is that of no change. A snapshot has each item once, whichever version sends it.
+        Origin::Snapshot { made_by, .. } => {
+            let Flush { sink, source, .. } = flush;
+            let mut name = format!("snapshot\n{sink}\n{made_by}\n{}\n", source.stream_arn).into_bytes();
+            name.extend_from_slice(&record.meta.keys);
+            Told { record, id: Group::of(&name).name(), event_name: "SNAPSHOT" }
         }
-        let mut context = match &records[..] {
-            [one] if !self.is_digest => one.clone(),
-            _ => serde_json::Map::new(),
-        };
-        context.insert("sink".to_owned(), (*flush.sink).into());
-        context.insert("table".to_owned(), flush.source.table.clone().into());
-        context.insert("count".to_owned(), records.len().into());
-        context.insert("records".to_owned(), records.into());
-        Ok(Value::from(Serde(context)))
+        Origin::Stream | Origin::Retry => {
+            Told { record, id: writer.event_id(record).to_string(), event_name: record.meta.kind.name() }
+        }
     }
 }
 
@@ -280,11 +274,11 @@ fn separated<E>(
 }
 
 /// The time of a change, ISO 8601.
-fn time(time_ms: EpochMs) -> String {
+pub(super) fn time(time_ms: EpochMs) -> String {
     format!("{}Z", label::text(time_ms))
 }
 
-fn kind_of(flush: &Flush, event: &str) -> String {
+pub(super) fn kind_of(flush: &Flush, event: &str) -> String {
     format!("{}.{}", flush.source.table, event.to_ascii_lowercase())
 }
 
@@ -327,34 +321,4 @@ fn plain(flush: &Flush, told: &Told<'_>, out: &mut Vec<u8>) -> Result<(), CodecE
     }
     out.raw(b"}}");
     Ok(())
-}
-
-/// A record as templates see it: an image that is not there is null.
-fn fields(flush: &Flush, told: &Told<'_>) -> Result<serde_json::Map<String, serde_json::Value>, Unmade> {
-    let record = told.record;
-    let mut fields = serde_json::Map::new();
-    let mut put = |name: &str, value: serde_json::Value| drop(fields.insert(name.to_owned(), value));
-    put("type", kind_of(flush, told.event_name).into());
-    put("event_name", told.event_name.into());
-    put("event_id", told.id.clone().into());
-    put("event_time", time(record.time_ms).into());
-    put("shard_id", flush.shard.id.to_string().into());
-    put("sequence_number", record.sequence_number().to_string().into());
-    put("is_ttl", is_ttl(record).into());
-    let mut item = serde_json::Value::Null;
-    for (name, image) in images(record) {
-        let mut value = serde_json::Value::Null;
-        if let Some(image) = image {
-            let mut json = Vec::new();
-            StoredItem::new(image)?.write_json_as(ValueForm::Plain, &mut json)?;
-            value = serde_json::from_slice(&json).map_err(|error| Unmade::Damaged(damaged(error)))?;
-            // The item after, or else before the change, or else its keys.
-            if name != "old_image" || record.new.is_none() {
-                item = value.clone();
-            }
-        }
-        put(name, value);
-    }
-    put("item", item);
-    Ok(fields)
 }

@@ -25,6 +25,7 @@ mod lanes;
 mod mail;
 mod message;
 mod queue;
+mod seen;
 mod signature;
 mod template;
 #[cfg(test)]

@@ -10,26 +10,10 @@ use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 
 use super::config::{Config, ConfigError};
+use super::seen::{COMMON, OF_A_RECORD};
 
 /// Steps of one rendering. Our reason: some hundred for each of the most records of a digest.
 const FUEL: u64 = 2_000_000;
-
-/// What every template may name.
-const COMMON: [&str; 4] = ["sink", "table", "count", "records"];
-/// What it may name where a message is of one record: what each of `records` has.
-pub(super) const OF_A_RECORD: [&str; 11] = [
-    "type",
-    "event_name",
-    "event_id",
-    "event_time",
-    "shard_id",
-    "sequence_number",
-    "is_ttl",
-    "keys",
-    "new_image",
-    "old_image",
-    "item",
-];
 
 const SUBJECT: &str =
     "{{ sink }}: {% if count == 1 %}{{ records[0].type }}{% else %}{{ count }} changes of {{ table }}{% endif %}";
@@ -57,11 +41,6 @@ impl RenderError {
 }
 
 impl Templates {
-    /// None is configured.
-    pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
-    }
-
     /// Compiles what is configured. A mail has a subject and a text even if nothing is.
     ///
     /// # Errors

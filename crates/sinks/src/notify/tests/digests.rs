@@ -77,6 +77,49 @@ async fn a_template_that_never_ends_is_an_error_of_its_records() {
     assert!(receiver.take().is_empty());
 }
 
+/// A template sees lists and objects, though each value is made when it is asked for.
+#[tokio::test]
+async fn the_records_of_a_template_are_as_lists_and_objects_are() {
+    let receiver = Receiver::start(|_| Reply::status(200)).await;
+    let to = format!("webhook+{}/", receiver.address);
+    for (body, digest, seen) in [
+        ("{{ records|length }} {{ records[-1].item.id }} {{ records[3] is undefined }}", true, "3 o3 True"),
+        ("{% for r in records[1:]|reverse %}{{ r.keys.id }}{% endfor %}", true, "o3o2"),
+        ("{{ records|map(attribute='new_image.id')|join(',') }}", true, "o1,o2,o3"),
+        (
+            "{% for name in records[0] %}{{ name }} {% endfor %}",
+            true,
+            "event_id event_name event_time is_ttl item keys new_image old_image sequence_number shard_id type ",
+        ),
+        ("{{ records[0].old_image is none }} {{ records[0].is_ttl }}", true, "True False"),
+        ("{{ 'INSERT' in records[0]|tojson }} {{ records[0] is mapping }}", true, "True True"),
+        (
+            "{{ count }} {{ event_name }} {{ item.id }} {{ records[0].item == item }} {{ sink }}",
+            false,
+            "1 INSERT o1 True ping",
+        ),
+    ] {
+        let more = if digest { json!({"digest": {"records": 10}, "body": body}) } else { json!({ "body": body }) };
+        let (sink, _) = sink(&to, &more);
+        let records = orders(if digest { 3 } else { 1 });
+        assert_eq!(sink.flush(flush(records)).await.unwrap().rejected, [], "{body}");
+        assert_eq!(receiver.take()[0].body, seen, "{body}");
+    }
+}
+
+/// A damaged record is not sent, nor given up: it is an error until it is mended.
+#[tokio::test]
+async fn a_template_that_comes_to_a_damaged_record_ends_the_flush() {
+    let receiver = Receiver::start(|_| Reply::status(200)).await;
+    let more = json!({"digest": {"records": 10}, "body": "{% for r in records %}{{ r.new_image }}{% endfor %}"});
+    let (sink, _) = sink(&format!("webhook+{}/", receiver.address), &more);
+    let mut all = orders(3);
+    all[1].new = Some(bytes::Bytes::from_static(b"\xff\xff"));
+    let error = sink.flush(flush(all)).await.unwrap_err().to_string();
+    assert!(error.contains("a stream record is damaged"), "{error}");
+    assert_eq!(receiver.take().len(), 0);
+}
+
 /// Ten thousand changes are not ten thousand messages, and what waits is no failure.
 #[tokio::test]
 async fn a_throttle_holds_back_what_is_too_much_and_loses_nothing() {
