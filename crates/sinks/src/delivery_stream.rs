@@ -17,7 +17,7 @@ use tailrace_core::{ApiError, StreamArn};
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 use tailrace_store::StoreError;
 
-use crate::computed::computed;
+use crate::computed::{computed, stored_bytes};
 use crate::sink::{Bounds, Flush, Flushed, Images, Origin, Rejected, Sink, SinkError};
 
 /// What an address begins with.
@@ -27,8 +27,6 @@ const RECORDS_MAX: usize = 500;
 const BYTES_MAX: usize = 4 << 20;
 /// Longest name of a delivery stream. Source: the service model.
 const NAME_CHARS_MAX: usize = 64;
-/// Records whose JSON is written at once; that of others is written where it may take long.
-const RECORDS_INLINE_MAX: usize = 16;
 
 /// Puts records into delivery streams.
 pub trait PutRecords: Send + Sync + 'static {
@@ -142,9 +140,8 @@ impl Sink for DeliveryStreamSink {
     fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>> {
         let inner = Arc::clone(&self.0);
         async move {
-            let (is_short, of) = (flush.records.len() <= RECORDS_INLINE_MAX, Arc::clone(&inner));
-            let made =
-                computed(is_short, move || of.make(&flush)).await.map_err(|error| SinkError(error.to_string()))?;
+            let (bytes, of) = (stored_bytes(&flush.records), Arc::clone(&inner));
+            let made = computed(bytes, move || of.make(&flush)).await.map_err(|error| SinkError(error.to_string()))?;
             let Made { records, rejected } = made.map_err(|error| SinkError(error.to_string()))?;
             let bytes = records.iter().map(|record| record.len() as u64).sum();
             if !records.is_empty() {

@@ -20,9 +20,6 @@ use crate::computed::computed;
 use crate::objects::OneClient;
 use crate::secret::Secret;
 
-/// A body of so many bytes takes less than half a millisecond.
-const BODY_BYTES_INLINE_MAX: usize = 64 << 10;
-
 /// Signs requests to a service in a region.
 pub(crate) struct Signer {
     /// As signatures name it: `sqs`, `sns`, `kinesis`, `es`, `aoss`.
@@ -91,8 +88,7 @@ impl Signer {
         let credentials = tokio::time::timeout(self.timeout, self.credentials.get_credential()).await;
         let credentials = credentials.map_err(|_| Unanswered("nobody answers who asks for credentials".to_owned()))?;
         let credentials = credentials.map_err(|error| Unanswered(format!("there are no credentials: {error}")))?;
-        let is_short = body.len() <= BODY_BYTES_INLINE_MAX;
-        let digest = computed(is_short, move || Sha256::digest(&body)).await;
+        let digest = computed(body.len(), move || Sha256::digest(&body)).await;
         let digest = digest.map_err(|error| Unanswered(format!("no signature: {error}")))?;
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.method_mut() = method;

@@ -36,15 +36,16 @@ pub use config::{Config, ConfigError};
 use put::{Answered, BYTES_MAX, Put, Putter, RECORD_BYTES_MAX, RECORDS_MAX};
 use record::PartitionKey;
 
-use crate::computed::computed;
+use crate::computed::{computed, stored_bytes};
 use crate::sink::{Bounds, Flush, Flushed, Images, Origin, Rejected, Sink, SinkError};
 
-/// Records whose JSON is written at once; that of others is written where it may take long.
-const RECORDS_INLINE_MAX: usize = 16;
 /// How often records of a flush are sent again that a server did not take out of a request, before the flush is an error.
 const REPEATS_MAX: u32 = 5;
 /// How long the first repeat waits; each next one twice as long.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Between the begins of two flushes of a shard at least, unless one is full: under load a request has some hundred records instead of a few,
+/// and the first change after a quiet moment is sent at once. Our reason: a request takes AWS as long.
+const PACE: Duration = Duration::from_millis(10);
 /// Longest that a stop waits for an answer. Our reason: most have come by then, and a stop of the server waits for no longer either.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 /// Most flushes of which it is remembered what was taken: one a shard.
@@ -127,6 +128,10 @@ impl Sink for Kinesis {
         Bounds { records_max: RECORDS_MAX, bytes_max: BYTES_MAX, window: Duration::ZERO }
     }
 
+    fn pace(&self) -> Duration {
+        PACE
+    }
+
     fn plans(&self) -> bool {
         false
     }
@@ -150,8 +155,8 @@ impl Inner {
     async fn flush(self: Arc<Self>, flush: Flush) -> Result<Flushed, SinkError> {
         let flush = Arc::new(flush);
         let (inner, of) = (Arc::clone(&self), Arc::clone(&flush));
-        let is_short = flush.records.len() <= RECORDS_INLINE_MAX;
-        let made = computed(is_short, move || inner.make(&of)).await.map_err(|error| SinkError(error.to_string()))?;
+        let bytes = stored_bytes(&flush.records);
+        let made = computed(bytes, move || inner.make(&of)).await.map_err(|error| SinkError(error.to_string()))?;
         let puts = made.map_err(|error| SinkError(error.to_string()))?;
         let page = match flush.origin {
             Origin::Snapshot { page, .. } => Some(page),
@@ -228,7 +233,8 @@ impl Inner {
         while let Some(part) = parts.pop() {
             let (inner, puts, chosen) = (Arc::clone(self), Arc::clone(&course.puts), part.clone());
             let write = move || inner.putter.body(&chosen.iter().map(|at| &puts[*at]).collect::<Vec<_>>());
-            let body = computed(part.len() <= RECORDS_INLINE_MAX, write).await;
+            let bytes = part.iter().map(|at| course.puts[*at].bytes()).sum();
+            let body = computed(bytes, write).await;
             let body = body.map_err(|error| SinkError(error.to_string()))?;
             let answered = tokio::select! {
                 biased;

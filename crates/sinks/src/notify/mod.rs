@@ -49,7 +49,7 @@ use tailrace_delivery::{Stopping, Waits};
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 use tailrace_store::StoreError;
 use tokio::sync::MutexGuard;
-use tokio::task::JoinHandle;
+use tokio::task::JoinError;
 
 use address::Destination;
 pub use config::{Config, ConfigError, Digest, MailConfig, StartTls, Throttle};
@@ -61,6 +61,7 @@ use template::Templates;
 use throttle::Gate;
 use webhook::Webhook;
 
+use crate::computed::{computed, stored_bytes};
 use crate::sink::{Bounds, Flush, Flushed, Images, Origin, Rejected, Sink, SinkError};
 
 /// Requests of one flush at a time, if nothing is said.
@@ -253,10 +254,8 @@ impl Inner {
     async fn flush(self: Arc<Self>, flush: Flush) -> Result<Flushed, SinkError> {
         self.wait_for_receiver(&flush.stopping).await?;
         let flush = Arc::new(flush);
-        let looking = tokio::task::spawn_blocking({
-            let (inner, flush) = (self.clone(), flush.clone());
-            move || inner.maker.due(&flush)
-        });
+        let (inner, of) = (self.clone(), flush.clone());
+        let looking = computed(stored_bytes(&flush.records), move || inner.maker.due(&of));
         let due = looking.await.map_err(|error| SinkError(error.to_string()))??;
         let page = match flush.origin {
             Origin::Snapshot { page, .. } => Some(page),
@@ -281,9 +280,14 @@ impl Inner {
     }
 
     /// Makes messages. They come to as much as is sent at once.
-    fn make(self: &Arc<Self>, flush: &Arc<Flush>, due: Vec<Due>) -> JoinHandle<Vec<Made>> {
+    fn make(self: &Arc<Self>, flush: &Arc<Flush>, due: Vec<Due>) -> BoxFuture<'static, Result<Vec<Made>, JoinError>> {
+        // A template may take as long as its fuel lasts.
+        let bytes = match self.maker.templates.is_empty() {
+            true => due.iter().map(|due| stored_bytes(&flush.records[due.records.clone()])).sum(),
+            false => usize::MAX,
+        };
         let (inner, flush) = (self.clone(), flush.clone());
-        tokio::task::spawn_blocking(move || due.into_iter().map(|due| inner.maker.make(&flush, due)).collect())
+        computed(bytes, move || due.into_iter().map(|due| inner.maker.make(&flush, due)).collect()).boxed()
     }
 
     /// Makes and sends what is not settled.
@@ -291,7 +295,7 @@ impl Inner {
         let mut lanes = Lanes::new(due.into_iter().filter(|due| !course.is_settled(due)));
         // Made and not begun: no more than one request takes.
         let mut made: VecDeque<Message> = VecDeque::new();
-        let mut making: Option<JoinHandle<Vec<Made>>> = None;
+        let mut making: Option<BoxFuture<'static, Result<Vec<Made>, JoinError>>> = None;
         let (mut under_way, mut error, mut stopped) = (FuturesUnordered::new(), None, false);
         // Where the last record ends that was begun, and where the last one may begin.
         let (mut begun, mut limit) = (0, usize::MAX);

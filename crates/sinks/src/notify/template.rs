@@ -41,6 +41,11 @@ impl RenderError {
 }
 
 impl Templates {
+    /// None is configured.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
     /// Compiles what is configured. A mail has a subject and a text even if nothing is.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ use self::records::Rows;
 use self::redshift::{CopySource, Redshift};
 use self::session::{Connector, Failure, Meaning, Pool, Pooled, rows};
 use self::tables::{Making, Ready};
-use crate::computed::computed;
+use crate::computed::{computed, stored_bytes};
 use crate::objects::store::ObjectError;
 use crate::sink::{Bounds, Flush, Flushed, Images, Origin, Sink, SinkError, SourceTable};
 
@@ -69,8 +69,6 @@ pub use self::stage::Stage;
 const TRIES: usize = 3;
 /// The time to remove what a rebuild has left behind: a statement over the whole table.
 const SWEEP_TIME: Duration = Duration::from_secs(900);
-/// Records whose rows are made at once, in less than half a millisecond; those of others are made where it may take long.
-const RECORDS_INLINE_MAX: usize = 32;
 /// What a row has besides the item, bytes.
 const ROW_OVERHEAD: usize = 64;
 /// Versions of sources whose targets are claimed; each is there for as long as the process.
@@ -333,9 +331,9 @@ impl Inner {
             return Ok(rows.clone());
         }
         let (flush, target, generation) = (flush.clone(), ready.target.clone(), ready.generation);
-        let is_short = flush.records.len() <= RECORDS_INLINE_MAX;
+        let bytes = stored_bytes(&flush.records);
         let make = move || Rows::make(&flush, &target, generation).map_err(|error| Trouble::Stop(error.to_string()));
-        let rows = computed(is_short, make).await.map_err(|error| Trouble::Stop(error.to_string()))?;
+        let rows = computed(bytes, make).await.map_err(|error| Trouble::Stop(error.to_string()))?;
         let rows = Arc::new(rows?);
         *made.lock() = Some((generation, rows.clone()));
         Ok(rows)
