@@ -62,6 +62,33 @@ fn mended_code_takes_over_the_record_that_fails() {
     assert!(ended.stderr.contains("1 record of shard"), "{}", ended.stderr);
 }
 
+/// What a function reads at its start is edited as its code is; what it writes itself starts nothing anew.
+#[test]
+fn edited_data_takes_over_the_record_that_fails_and_what_the_function_writes_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (failed, mended) = (dir.path().join("failed"), dir.path().join("mended"));
+    let handler = format!(
+        "import json, pathlib\nhere = pathlib.Path(__file__).parent\nsettings = json.loads((here / 'settings.json').read_text())\n\
+         def handler(event, context):\n    (here / 'seen.json').write_text(json.dumps(event))\n    \
+         open({:?} if settings['ready'] else {:?}, 'a').write('x')\n    assert settings['ready']\n",
+        mended.to_string_lossy(),
+        failed.to_string_lossy()
+    );
+    std::fs::write(dir.path().join("template.yaml"), TEMPLATE).unwrap();
+    std::fs::write(dir.path().join("app.py"), handler).unwrap();
+    std::fs::write(dir.path().join("settings.json"), r#"{"ready": false}"#).unwrap();
+    let server = Tailrace::start(&["up", &dir.path().to_string_lossy()], &dir.path().join("data"));
+    server.call("DynamoDB_20120810.PutItem", r#"{"TableName":"Things","Item":{"Id":{"S":"a"}}}"#);
+    wait_for(&failed, 3);
+    std::fs::write(dir.path().join("settings.json"), r#"{"ready": true}"#).unwrap();
+    wait_for(&mended, 1);
+    let ended = server.interrupt();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let told = "[watch] settings.json has changed; the next invocation starts with it";
+    assert!(ended.stderr.contains(told), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("seen.json has changed"), "{}", ended.stderr);
+}
+
 /// A project with the template, whose handler prints who it is.
 fn project() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();

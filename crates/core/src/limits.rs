@@ -191,6 +191,11 @@ pub const FUNCTION_RESTART_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Between two looks at whether a function's code has changed, at least so many milliseconds. Ours: shorter than it takes to
 /// save a file and to look at what became of it.
 pub const FUNCTION_CODE_LOOK: Duration = Duration::from_millis(500);
+/// How long such a look is waited for. Ours: a disk that does not answer holds up an invocation for no longer.
+pub const FUNCTION_CODE_LOOK_WAIT: Duration = Duration::from_secs(1);
+/// Between two changes of data beside the code that count. Ours: a function may write data behind the end of its invocations, and must not
+/// be tried again without a pause for that.
+pub const FUNCTION_DATA_CHANGE_PAUSE: Duration = Duration::from_secs(5);
 /// Such looks at the same time. Ours: one that waits for a slow disk does not hold up all others.
 pub const FUNCTION_CODE_LOOKS_MAX: usize = 2;
 /// Entries of a code directory that such a look goes through. Ours: a look takes a few milliseconds.

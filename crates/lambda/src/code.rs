@@ -1,7 +1,7 @@
 //! Whether a function's code has changed: a stamp of the source files in its directory and in those of its layers.
 //!
-//! Only files that are code count, so that a function which writes data beside its handler, and a data directory that
-//! lies there, do not look like a change. The walks are bounded, that of the directory and that of the layers each for itself:
+//! Files that are not code, but such as people write by hand, are noted apart, for [`crate::look`]: a function may write data
+//! beside its handler, and a data directory may lie there. The walks are bounded, that of the directory and that of the layers each for itself:
 //! of a large tree the upper levels count, as far as they are within the bound as a whole, so that what comes and goes below
 //! does not move the bound.
 
@@ -21,6 +21,36 @@ const ENDINGS: [&str; 13] = ["py", "so", "js", "mjs", "cjs", "ts", "mts", "cts",
 /// Files of other names that are: what runs, and what says which of the modules beside it are ES modules.
 const NAMES: [&str; 2] = ["bootstrap", "package.json"];
 
+/// The endings of files that a function reads, and that people change by hand.
+const DATA_ENDINGS: [&str; 22] = [
+    "cfg",
+    "conf",
+    "crt",
+    "csv",
+    "graphql",
+    "html",
+    "ini",
+    "j2",
+    "jinja",
+    "json",
+    "pem",
+    "properties",
+    "proto",
+    "sql",
+    "tmpl",
+    "toml",
+    "tpl",
+    "tsv",
+    "txt",
+    "xml",
+    "yaml",
+    "yml",
+];
+
+/// Files of such endings that have a watcher of their own.
+const WATCHED: [&str; 6] =
+    ["template.yaml", "template.yml", "template.json", "tailrace.yaml", "tailrace.yml", "tailrace.json"];
+
 /// Directories of what is made from code, beside those whose names begin with a dot.
 const PASSED_OVER: [&str; 3] = ["__pycache__", "target", "venv"];
 
@@ -38,6 +68,22 @@ pub(crate) struct CodeStamp {
     pub(crate) is_cut: bool,
     /// There is more in the layers.
     pub(crate) are_layers_cut: bool,
+}
+
+/// A file that is not code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DataFile {
+    /// When it was written.
+    pub(crate) written_ms: EpochMs,
+    /// Where it is.
+    pub(crate) path: PathBuf,
+}
+
+impl DataFile {
+    /// Its name, for people.
+    pub(crate) fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
 }
 
 /// What is known of a function's code: of its source files together, as far as they were looked at.
@@ -63,11 +109,13 @@ impl CodeFacts {
 }
 
 impl CodeStamp {
-    /// Looks at the code of a function.
-    pub(crate) fn of_function(config: &FunctionConfig, state_dir: &Path) -> CodeStamp {
-        let (own, is_cut) = walk([config.code_dir.as_path()], state_dir, Installed::PassedOver);
-        let (layers, are_layers_cut) = walk(config.layers.iter().map(PathBuf::as_path), state_dir, Installed::Code);
-        CodeStamp { facts: own.and(layers), is_cut, are_layers_cut }
+    /// Looks at the code of a function, and at the data files beside it.
+    pub(crate) fn of_function(config: &FunctionConfig, state_dir: &Path) -> (CodeStamp, Vec<DataFile>) {
+        let mut data = Vec::new();
+        let layers = config.layers.iter().map(PathBuf::as_path);
+        let (own, is_cut) = walk([config.code_dir.as_path()], state_dir, Installed::PassedOver, &mut data);
+        let (layers, are_layers_cut) = walk(layers, state_dir, Installed::Code, &mut data);
+        (CodeStamp { facts: own.and(layers), is_cut, are_layers_cut }, data)
     }
 }
 
@@ -80,9 +128,14 @@ enum Installed {
     Code,
 }
 
-/// Looks at the directories; what lies in or around `state_dir` is ours and passed over. A directory that is not there is like
+/// Looks at the directories, and notes the data files; what lies in or around `state_dir` is ours and passed over. A directory that is not there is like
 /// an empty one. True: there is more. It reads the disk: call it where blocking is no matter.
-fn walk<'a>(dirs: impl IntoIterator<Item = &'a Path>, state_dir: &Path, installed: Installed) -> (CodeFacts, bool) {
+fn walk<'a>(
+    dirs: impl IntoIterator<Item = &'a Path>,
+    state_dir: &Path,
+    installed: Installed,
+    data: &mut Vec<DataFile>,
+) -> (CodeFacts, bool) {
     let mut facts = CodeFacts::default();
     let mut entries_left = FUNCTION_CODE_ENTRIES_MAX;
     let roots = dirs.into_iter().map(|dir| dir.canonicalize().unwrap_or_else(|_| dir.to_owned()));
@@ -110,6 +163,9 @@ fn walk<'a>(dirs: impl IntoIterator<Item = &'a Path>, state_dir: &Path, installe
                 }
             } else if is_code(&path) {
                 of_level = of_level.and(of_file(&path));
+            } else if is_data(&path) {
+                let CodeFacts { written_ms, .. } = of_file(&path);
+                data.push(DataFile { written_ms, path });
             }
         }
         facts = facts.and(of_level);
@@ -129,6 +185,12 @@ fn is_code(path: &Path) -> bool {
         || path.file_name().and_then(OsStr::to_str).is_some_and(|name| NAMES.contains(&name))
 }
 
+fn is_data(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let ending = path.extension().and_then(OsStr::to_str);
+    !name.starts_with('.') && !WATCHED.contains(&name) && ending.is_some_and(|ending| DATA_ENDINGS.contains(&ending))
+}
+
 fn of_file(path: &PathBuf) -> CodeFacts {
     // Through a link: what is run is what it points to.
     let Ok(metadata) = fs::metadata(path) else { return CodeFacts::default() };
@@ -146,6 +208,10 @@ mod tests {
 
     /// Of a directory alone.
     fn stamp_of(dir: &Path, state_dir: &Path) -> CodeStamp {
+        seen_of(dir, state_dir).0
+    }
+
+    fn seen_of(dir: &Path, state_dir: &Path) -> (CodeStamp, Vec<DataFile>) {
         let function = tailrace_core::FunctionArn::new("arn:f");
         CodeStamp::of_function(&FunctionConfig::new("f", function, "python3.13", "a.b", dir), state_dir)
     }
@@ -205,6 +271,23 @@ mod tests {
     }
 
     #[test]
+    fn data_files_are_noted_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("texts")).unwrap();
+        for name in ["settings.json", "texts/mail.txt", "template.yaml", ".env.json", "app.py", "out.log", "all.jsonl"]
+        {
+            fs::write(dir.path().join(name), "1").unwrap();
+        }
+        let (_, data) = seen_of(dir.path(), Path::new("/state"));
+        let mut names: Vec<String> = data.iter().map(DataFile::name).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["mail.txt", "settings.json"]);
+        let written = fs::metadata(dir.path().join("settings.json")).unwrap().modified().unwrap();
+        let written_ms = EpochMs::ZERO.plus(written.duration_since(UNIX_EPOCH).unwrap());
+        assert!(data.iter().any(|file| file.name() == "settings.json" && file.written_ms == written_ms));
+    }
+
+    #[test]
     fn a_change_of_a_layer_is_a_change() {
         let dir = tempfile::tempdir().unwrap();
         let layer = dir.path().join("layer");
@@ -212,9 +295,9 @@ mod tests {
         let mut config =
             FunctionConfig::new("f", tailrace_core::FunctionArn::new("arn:f"), "python3.13", "a.b", "/code");
         config.layers.push(layer.clone());
-        let stamp = CodeStamp::of_function(&config, Path::new("/state"));
+        let stamp = CodeStamp::of_function(&config, Path::new("/state")).0;
         fs::write(layer.join("python/shared.py"), "1").unwrap();
-        assert_ne!(CodeStamp::of_function(&config, Path::new("/state")), stamp);
+        assert_ne!(CodeStamp::of_function(&config, Path::new("/state")).0, stamp);
     }
 
     /// AWS's layout: the packages are what the layer is.
@@ -227,7 +310,7 @@ mod tests {
         fs::create_dir_all(code.join("a/b/c/d/e")).unwrap();
         let mut config = FunctionConfig::new("f", tailrace_core::FunctionArn::new("arn:f"), "nodejs20.x", "a.b", &code);
         config.layers.push(layer);
-        let stamp = || CodeStamp::of_function(&config, Path::new("/state"));
+        let stamp = || CodeStamp::of_function(&config, Path::new("/state")).0;
         let mut before = stamp();
         for path in ["shared/index.js", "shared/package.json", "shared/lib/part.js", "@scope/own.js"] {
             let path = packages.join(path);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::invoke::{InvokeContext, InvokeOutcome, NotInvocable, OnWait, Throttle
 use crate::launch::{self, Directories};
 use crate::ledger::Ledger;
 use crate::logs::{LogLine, LogSender};
+use crate::look::Watch;
 use crate::package::Packages;
 use crate::process::Spawner;
 use crate::slots::{NoSlot, Permits, Slots};
@@ -126,7 +127,7 @@ pub(crate) struct Pool {
     slots: Slots,
     pub(crate) turns: Turns,
     /// A permit for each function whose code is looked at.
-    looks: Arc<Semaphore>,
+    looks: Semaphore,
     functions: RwLock<BTreeMap<String, Arc<Function>>>,
     /// Replaced and removed configurations; those whose last invocation has ended are gone from here.
     retired: Mutex<Vec<Weak<Function>>>,
@@ -161,8 +162,8 @@ pub(crate) struct Function {
     told: AtomicBool,
     /// The code that its environments run.
     code: CodeStamp,
-    /// When the code was looked at.
-    looked_ns: AtomicU64,
+    /// How it is watched: the same for all configurations of this name.
+    watch: Arc<Watch>,
 }
 
 /// The pause before the next start, after starts that failed.
@@ -208,7 +209,7 @@ impl Functions {
             logs,
             slots,
             turns,
-            looks: Arc::new(Semaphore::new(limits::FUNCTION_CODE_LOOKS_MAX)),
+            looks: Semaphore::new(limits::FUNCTION_CODE_LOOKS_MAX),
             functions: RwLock::default(),
             retired: Mutex::default(),
             code_changes: broadcast::Sender::new(limits::FUNCTION_CODE_CHANGES_QUEUED_MAX),
@@ -239,13 +240,21 @@ impl Functions {
     /// later ones see the new one.
     pub fn put(&self, config: FunctionConfig) -> Result<(), ConfigError> {
         config.validate()?;
-        let mut functions = self.pool.functions.write();
-        if functions.get(&config.name).is_some_and(|function| function.config == config) {
+        let name = config.name.clone();
+        let is_there = |function: &Arc<Function>| function.config == config;
+        if self.pool.function(&name).as_ref().is_some_and(is_there) {
             return Ok(());
         }
-        let name = config.name.clone();
-        let code = CodeStamp::of_function(&config, &self.pool.directories.state);
-        let function = Arc::new(Function::new(config, code, &self.pool));
+        // Before the lock: the disk may be slow, and others look for their functions.
+        let (code, data) = CodeStamp::of_function(&config, &self.pool.directories.state);
+        let mut functions = self.pool.functions.write();
+        let known = functions.get(&name);
+        if known.is_some_and(is_there) {
+            return Ok(());
+        }
+        let watch = known.map_or_else(|| Watch::new(self.pool.clock.clone()), |known| known.watch.clone());
+        watch.begin_with(&data);
+        let function = Arc::new(Function::new(config, code, watch, &self.pool));
         if code.is_cut {
             function.logs.notice(format!(
                 "the directory {} has more than {} entries: changes of what lies deepest are not seen",
@@ -431,7 +440,7 @@ impl Functions {
             other => other,
         };
         match of_server {
-            Ok(slot) => Ok(Some((of_function, slot))),
+            Ok(slot) => Ok(Some((of_function, slot, function.watch.run()))),
             Err(NoSlot::Full) => throttled(ThrottleReason::ServerConcurrency),
             Err(NoSlot::Closed) => stopping,
         }
@@ -470,22 +479,19 @@ impl Pool {
 
     /// See [`Functions::look_at_code`].
     async fn look_at_code(self: &Arc<Self>, function: Arc<Function>) -> bool {
-        if !function.look_is_due(&*self.clock) {
-            return false;
-        }
         let (pool, looked_at) = (self.clone(), function.clone());
-        // Fifty functions look at once, and each look by a thread of its own would push the database's aside.
-        let Ok(turn) = self.looks.clone().acquire_owned().await else { return false };
-        let look = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            CodeStamp::of_function(&looked_at.config, &pool.directories.state)
-        });
-        let Ok(code) = look.await else { return false };
-        if code == function.code {
+        let look = move || CodeStamp::of_function(&looked_at.config, &pool.directories.state);
+        let Some((code, data)) = function.watch.look(&self.looks, look).await else { return false };
+        let what = if code != function.code {
+            function.watch.begin_with(&data);
+            "the code has changed; the next invocation runs it".to_owned()
+        } else if let Some(data) = function.watch.written(&data) {
+            format!("{} has changed; the next invocation starts with it", data.name())
+        } else {
             return false;
-        }
+        };
         let name = &function.config.name;
-        let new = Arc::new(Function::new(function.config.clone(), code, self));
+        let new = Arc::new(Function::new(function.config.clone(), code, function.watch.clone(), self));
         new.warned.lock().clone_from(&function.warned.lock());
         {
             let mut functions = self.functions.write();
@@ -496,7 +502,7 @@ impl Pool {
             }
         }
         self.retire(&function);
-        new.logs.notice("the code has changed; the next invocation runs it".to_owned());
+        new.logs.notice(what);
         // Without a receiver nobody wants to know.
         let _ = self.code_changes.send(name.clone());
         true
@@ -614,7 +620,7 @@ impl Drop for Alive {
 }
 
 impl Function {
-    fn new(config: FunctionConfig, code: CodeStamp, pool: &Pool) -> Function {
+    fn new(config: FunctionConfig, code: CodeStamp, watch: Arc<Watch>, pool: &Pool) -> Function {
         let slots = config.reserved_concurrency.map_or(pool.settings.concurrency_max, |slots| slots as usize);
         Function {
             logs: LogSender::new(pool.logs.clone(), &config.name, pool.clock.clone()),
@@ -628,15 +634,8 @@ impl Function {
             warned: Mutex::default(),
             told: AtomicBool::new(false),
             code,
-            looked_ns: AtomicU64::new(pool.clock.monotonic_ns()),
+            watch,
         }
-    }
-
-    /// True for one caller when the last look at the code is long enough ago.
-    fn look_is_due(&self, clock: &dyn Clock) -> bool {
-        let (now_ns, looked_ns) = (clock.monotonic_ns(), self.looked_ns.load(Ordering::SeqCst));
-        now_ns.saturating_sub(looked_ns) >= limits::FUNCTION_CODE_LOOK.as_nanos() as u64
-            && self.looked_ns.compare_exchange(looked_ns, now_ns, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     pub(crate) fn is_retired(&self) -> bool {

@@ -30,6 +30,7 @@ mod launch;
 mod layers;
 mod ledger;
 mod logs;
+mod look;
 mod missing;
 mod orphans;
 mod output;

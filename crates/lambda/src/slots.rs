@@ -12,8 +12,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-/// What an invocation holds while it runs: a permit of its function, and a slot of the server.
-pub(crate) type Permits = (OwnedSemaphorePermit, Slot);
+use crate::look::Running;
+
+/// What an invocation holds while it runs: a permit of its function, a slot of the server, and that it is under way.
+pub(crate) type Permits = (OwnedSemaphorePermit, Slot, Running);
 
 /// As many slots as some are spared of.
 const SPARING_FROM: usize = 16;
