@@ -322,14 +322,26 @@ impl Resolver<'_> {
                     // The application repository: an id and a version.
                     None => None,
                 }
-                .unwrap_or_else(|| CodeSource::Object { bucket: String::new(), key: value.brief() })
+                .unwrap_or_else(|| {
+                    let key = match node.get("ApplicationId") {
+                        Some(Node::Text(id)) => id.clone(),
+                        _ => value.brief(),
+                    };
+                    CodeSource::Object { bucket: String::new(), key }
+                })
             }
         };
         let located = (self.options.locate)(self.dir, &self.options.resources, &source);
         let file = match located.map_err(|LocateError(why)| TemplateError::at(&path, why))? {
             CodeSource::Path(file) => file,
             CodeSource::Object { .. } | CodeSource::Inline { .. } => {
-                let why = "its template is not here; the stack is skipped";
+                let place = match &source {
+                    CodeSource::Object { bucket, key } if !bucket.is_empty() => format!("s3://{bucket}/{key}"),
+                    CodeSource::Object { key, .. } => key.clone(),
+                    CodeSource::Path(path) => path.display().to_string(),
+                    CodeSource::Inline { .. } => property.to_owned(),
+                };
+                let why = format_args!("its template is not here ({place}); the stack is skipped");
                 self.skip(&format!("Resources.{id}"), why);
                 return Ok(None);
             }

@@ -102,10 +102,13 @@ fn a_template_is_found_by_its_asset_and_by_its_object() {
 
 #[test]
 fn a_template_that_is_elsewhere_is_named_and_one_that_cannot_be_read_stops() {
-    for location in ["{ApplicationId: a, SemanticVersion: 1.0.0}", "https://s3.amazonaws.com/b/other.json"] {
+    for (location, place) in [
+        ("{ApplicationId: a, SemanticVersion: 1.0.0}", "a"),
+        ("https://s3.amazonaws.com/b/other.json", "s3://b/other.json"),
+    ] {
         let elsewhere = format!("  A: {{Type: AWS::Serverless::Application, Properties: {{Location: {location}}}}}\n");
         let plan = stacks(&elsewhere).unwrap();
-        assert_eq!(plan.skipped, ["Resources.A: its template is not here; the stack is skipped"]);
+        assert_eq!(plan.skipped, [format!("Resources.A: its template is not here ({place}); the stack is skipped")]);
     }
     let error = |resources: &str| stacks(resources).unwrap_err().to_string();
     let stack = |url: &str| format!("  A: {{Type: AWS::CloudFormation::Stack, Properties: {{TemplateURL: {url}}}}}\n");
@@ -289,7 +292,10 @@ fn what_a_stack_inside_exports_another_imports() {
 ";
     let text = format!("Transform: AWS::Serverless-2016-10-31\nResources:\n{function}{elsewhere}");
     let plan = plan_with(&text, &options).unwrap();
-    let told = plan.skipped.iter().filter(|line| line.ends_with("its template is not here; the stack is skipped"));
+    let told = plan
+        .skipped
+        .iter()
+        .filter(|line| line.ends_with("its template is not here (s3://b/other.json); the stack is skipped"));
     assert_eq!(told.count(), 1, "{:#?}", plan.skipped);
     let alone = format!("Resources:\n{by_import}");
     let error = plan_with(&alone, &options).unwrap_err().to_string();
