@@ -15,7 +15,8 @@ const VARIABLE: &str = "TAILRACE_PARAM_";
 /// Flags for the values that a template asks for.
 #[derive(Debug, Default, Args)]
 pub struct TemplateArgs {
-    /// Value of a parameter of the template; may be repeated, and may hold several pairs as `sam deploy` takes them
+    /// Value of a parameter of the template; may be repeated, and may hold several pairs as `sam deploy` takes them; of
+    /// several templates, Stack/NAME is that of one
     /// [env: TAILRACE_PARAM_NAME]
     #[arg(long = "parameter", visible_alias = "parameter-overrides", value_name = "NAME=VALUE")]
     pub parameters: Vec<String>,

@@ -198,7 +198,8 @@ impl App {
     /// Gives each of several templates what is its own of the options.
     fn share(&mut self, options: &Options) -> Resolved<()> {
         let declares = |name: &str| self.members.iter().any(|member| member.declares(name));
-        if let Some(unknown) = options.parameters.keys().find(|name| !declares(name)) {
+        let is_of_one = |name: &str| self.members.iter().any(|member| member.own_parameter(name).is_some());
+        if let Some(unknown) = options.parameters.keys().find(|name| !declares(name) && !is_of_one(name)) {
             let names = self.members.iter().flat_map(|member| member.section("Parameters"));
             let hint = did_you_mean(unknown, names.map(|(name, _)| name.as_str()));
             let message = format!("no template has such a parameter{hint}");
@@ -213,7 +214,11 @@ impl App {
         for member in &mut self.members {
             member.options.stack_name = member.stack_name.clone();
             let node = &member.node;
+            // What names the template goes before what is for all.
+            let own = options.parameters.iter().filter_map(|(name, value)| Some((member.own_parameter(name)?, value)));
+            let own: Vec<_> = own.map(|(name, value)| (name.to_owned(), value.clone())).collect();
             member.options.parameters.retain(|name, _| declares_parameter(node, name));
+            member.options.parameters.extend(own);
             member.options.shared_parameters.retain(|name, _| declares_parameter(node, name));
             member.find_ids();
         }
@@ -321,6 +326,11 @@ impl Member {
     /// What a name says behind the template's.
     fn own_part<'n>(&self, name: &'n str) -> Option<&'n str> {
         name.strip_prefix(self.name.as_str())?.strip_prefix('/')
+    }
+
+    /// Its parameter that is meant by `Stack/Name`.
+    fn own_parameter<'n>(&self, name: &'n str) -> Option<&'n str> {
+        self.own_part(name).filter(|name| self.declares(name))
     }
 
     fn declares(&self, parameter: &str) -> bool {

@@ -23,7 +23,9 @@ pub fn parameter_pairs(text: &str) -> Result<Vec<(String, String)>, ParameterErr
     let mut pairs: Vec<(String, String)> = Vec::new();
     for Word { text: word, before, is_quoted } in words(text) {
         let long = word.strip_prefix("ParameterKey=").and_then(|rest| rest.split_once(",ParameterValue="));
-        let pair = long.or_else(|| word.split_once('=').filter(|(name, _)| is_name(name)));
+        // `Stack/Name` stands alone, or first: behind others it may be a value's.
+        let is_meant = |name: &str| is_name(name) || (pairs.is_empty() && is_name_of_a_stack(name));
+        let pair = long.or_else(|| word.split_once('=').filter(|(name, _)| is_meant(name)));
         match (pair, pairs.last_mut()) {
             (Some((name, value)), _) if !is_quoted => pairs.push((name.to_owned(), value.to_owned())),
             (_, Some((_, value))) => {
@@ -43,6 +45,11 @@ pub fn parameter_pairs(text: &str) -> Result<Vec<(String, String)>, ParameterErr
 /// Names of parameters are of letters and digits.
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// `Stack/Name`: of several templates the one that is called so.
+fn is_name_of_a_stack(text: &str) -> bool {
+    text.rsplit_once('/').is_some_and(|(stack, name)| !stack.is_empty() && is_name(name))
 }
 
 struct Word<'a> {
@@ -228,6 +235,13 @@ mod tests {
         let pairs = parameter_pairs(text).unwrap();
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(pairs, expected, "{text}");
+    }
+
+    #[test]
+    fn a_pair_may_name_the_stack_where_it_stands_first() {
+        check("a/b/Who=me", &[("a/b/Who", "me")]);
+        check("Url=x a/b=c", &[("Url", "x a/b=c")]);
+        assert!(parameter_pairs("/Who=me").is_err());
     }
 
     #[test]

@@ -211,6 +211,16 @@ fn what_is_given_goes_to_the_stack_that_has_it() {
     assert_eq!(queues, [("A-B-F", "of-a".to_owned()), ("C-F", "of-all".to_owned())]);
     assert_eq!(plan.skipped[0], "Parameters.Other: no template has such a parameter; its value is not used");
     assert_eq!(plan.skipped[1], "A/B: Resources.Q: AWS::SQS::Queue is not supported; skipped");
+    options.parameters.insert("C/Stage".to_owned(), "of-c".to_owned());
+    let plan = together(&stacks, &options).unwrap();
+    let stages = plan.functions.iter().map(|function| function.environment["STAGE"].resolve(|_| None).unwrap());
+    assert_eq!(stages.collect::<Vec<_>>(), ["test", "of-c"]);
+    for unknown in ["Data/Stage", "C/Stag"] {
+        let mut options = options.clone();
+        options.parameters.insert(unknown.to_owned(), "test".to_owned());
+        let error = together(&stacks, &options).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("Parameters.{unknown}: no template has such a parameter")), "{error}");
+    }
     options.parameters.insert("Stag".to_owned(), "test".to_owned());
     let error = together(&stacks, &options).unwrap_err().to_string();
     assert_eq!(error, "Parameters.Stag: no template has such a parameter; did you mean Stage?");
