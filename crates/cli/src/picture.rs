@@ -59,7 +59,7 @@ pub async fn show(server: &Server, config: &Config) -> Result<(), Failure> {
     draw_stacks(&server.stacks().await).into_iter().for_each(say);
     draw(&tables, &arrows, &feeds, &functions).into_iter().for_each(say);
     unlimited(&server.without_memory_limit()).into_iter().for_each(say);
-    next(&tables, &arrows, server.address().port(), config).into_iter().for_each(say);
+    next(&tables, &arrows, &feeds, server.address().port(), config).into_iter().for_each(say);
     Ok(())
 }
 
@@ -180,15 +180,20 @@ fn draw(tables: &[Table], arrows: &[Arrow], feeds: &[Feed], functions: &[(String
 }
 
 /// What to try: a write to the first table that something follows from, and how to watch it.
-fn next(tables: &[Table], arrows: &[Arrow], port: u16, config: &Config) -> Vec<String> {
+fn next(tables: &[Table], arrows: &[Arrow], sinks: &[Feed], port: u16, config: &Config) -> Vec<String> {
+    let is_view = |table: &Table| sinks.iter().any(|sink| sink.to == format!("table:{}", table.name));
+    let feeds_sink = |table: &Table| sinks.iter().any(|sink| sink.table == table.name);
     let feeds = |table: &Table, filters: bool| {
         arrows.iter().any(|arrow| arrow.table == table.name && arrow.enabled && (filters || arrow.filters == 0))
     };
     let all_pass = tables.iter().find(|table| feeds(table, false));
     let table = all_pass
         .or_else(|| tables.iter().find(|table| feeds(table, true)))
-        .or_else(|| tables.iter().find(|table| table.streams));
-    let Some(table) = table.or_else(|| tables.first()) else { return Vec::new() };
+        .or_else(|| tables.iter().find(|table| feeds_sink(table) && !is_view(table)))
+        .or_else(|| tables.iter().find(|table| table.streams && !is_view(table)));
+    let Some(table) = table.or_else(|| tables.iter().find(|table| !is_view(table))).or_else(|| tables.first()) else {
+        return Vec::new();
+    };
     let endpoint = config.endpoint(port);
     let item: serde_json::Map<String, Value> =
         table.keys.iter().map(|(name, scalar)| (name.clone(), example(scalar.name()))).collect();
@@ -269,7 +274,7 @@ mod tests {
     #[test]
     fn what_to_try_is_a_write_that_a_function_gets() {
         let tables = [table("Audit", false), table("Orders", true)];
-        let lines = next(&tables, &[arrow("Orders", "ship", true, 0)], 8123, &Config::new("/data"));
+        let lines = next(&tables, &[arrow("Orders", "ship", true, 0)], &[], 8123, &Config::new("/data"));
         assert_eq!(
             lines,
             [
@@ -281,10 +286,16 @@ mod tests {
         // One that passes every record is tried before one that a filter looks at, of which that is said.
         let tables = [table("Orders", true), table("Users", true)];
         let filtered = arrow("Orders", "ship", true, 1);
-        let lines = next(&tables, &[filtered.clone(), arrow("Users", "greet", true, 0)], 8123, &Config::new("/data"));
+        let lines =
+            next(&tables, &[filtered.clone(), arrow("Users", "greet", true, 0)], &[], 8123, &Config::new("/data"));
         assert!(lines[0].contains("--table-name Users ") && lines.len() == 2, "{lines:?}");
-        let lines = next(&tables, &[filtered], 8123, &Config::new("/data"));
+        let lines = next(&tables, &[filtered], &[], 8123, &Config::new("/data"));
         assert!(lines[0].contains("--table-name Orders ") && lines[1].contains("that a filter lets pass"), "{lines:?}");
-        assert!(next(&[], &[], 1, &Config::new("/data")).is_empty());
+        // Without a function one that a sink has, and none that is a sink's own.
+        let tables = [table("ByDay", true), table("Other", true), table("Sales", true)];
+        let sinks = [Feed { table: "Sales".into(), sink: "byday".into(), to: "table:ByDay".into() }];
+        assert!(next(&tables, &[], &sinks, 8123, &Config::new("/data"))[0].contains("--table-name Sales "));
+        assert!(next(&tables[..2], &[], &sinks, 8123, &Config::new("/data"))[0].contains("--table-name Other "));
+        assert!(next(&[], &[], &[], 1, &Config::new("/data")).is_empty());
     }
 }
