@@ -444,6 +444,12 @@ fn make(inner: &Arc<Inner>, entry: &Entry, running: &Running, source: &SourceRow
             (inner.observe)(&name, Happening::Flush { table: table.clone(), records, error });
         }
     };
+    let (weak, name) = (Arc::downgrade(inner), entry.name.clone());
+    let notice = move |text: String| {
+        if let Some(inner) = weak.upgrade() {
+            inner.notice(&name, text);
+        }
+    };
     let target = Arc::new(SinkTarget {
         name: entry.name.as_str().into(),
         source: Arc::new(shown),
@@ -452,6 +458,7 @@ fn make(inner: &Arc<Inner>, entry: &Entry, running: &Running, source: &SourceRow
         stats: running.stats.clone(),
         clock: inner.context.clock.clone(),
         flushed: Arc::new(flushed),
+        notice: Arc::new(notice),
     });
     let definition = Definition {
         id: source.consumer_id()?,
