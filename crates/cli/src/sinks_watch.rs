@@ -1,5 +1,5 @@
-//! How far a sink is that was told to begin anew, to replay or to retry: one line that changes on a terminal, a line for each change
-//! elsewhere.
+//! How far a sink is that was told to begin anew, to replay or to retry: one line that changes on a terminal, with a bar; a line for each
+//! state elsewhere.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -57,6 +57,8 @@ struct Way {
     items: u64,
     /// Most records that it was behind.
     behind: u64,
+    /// Where no line is written over: states alone, and no number that would be a line each time it moves.
+    states: bool,
 }
 
 impl Way {
@@ -67,6 +69,7 @@ impl Way {
         let items: u64 = now.sources.iter().filter_map(|source| source.snapshot_items).sum();
         self.behind = self.behind.max(now.lag_records);
         match now.state {
+            SinkState::Snapshot if self.states => format!("{name}: snapshot"),
             SinkState::Snapshot => {
                 let all = self.items.max(items);
                 format!("{name}: snapshot {} {items} of {all} items", bar(items, all))
@@ -79,6 +82,7 @@ impl Way {
                 match now.lag_records {
                     0 if !now.sources.iter().all(has_begun) => format!("{name}: {state}, it begins{reason}"),
                     0 => format!("{name}: {state}, 0 records behind{reason}"),
+                    _ if self.states => format!("{name}: {state}, records behind{reason}"),
                     lag => {
                         let (done, all) = (self.behind - lag, self.behind);
                         format!("{name}: {state} {} {done} of {all} records{reason}", bar(done, all))
@@ -108,7 +112,8 @@ async fn items(client: &mut Client, sink: &SinkStatus) -> u64 {
 /// Shows how far a sink is until it has caught up.
 pub async fn watch(client: &mut Client, name: &str) -> Outcome {
     let mut signals = Signals::listen()?;
-    let (mut line, mut way) = (Line::new(), Way::default());
+    let mut line = Line::new();
+    let mut way = Way { states: !line.in_place, ..Way::default() };
     let sink = look(client, name).await?;
     way.items = items(client, &sink).await;
     loop {
@@ -144,7 +149,10 @@ pub async fn retry(client: &mut Client, looks: &mut Client, request: &SinkReques
         let Ok(sink) = look(looks, name).await else { continue };
         all = all.max(sink.parked);
         let done = all - sink.parked;
-        line.show(format!("{name}: retrying {} {done} of {all} records", bar(done, all)));
+        line.show(match line.in_place {
+            true => format!("{name}: retrying {} {done} of {all} records", bar(done, all)),
+            false => format!("{name}: retrying"),
+        });
     }
 }
 
@@ -183,8 +191,23 @@ mod tests {
     }
 
     #[test]
+    fn elsewhere_than_on_a_terminal_states_alone_are_told() {
+        let mut way = Way { items: 100, states: true, ..Way::default() };
+        let mut line = Line { in_place: false, shown: None };
+        let snapshot =
+            |items: u64| SinkStatus { state: SinkState::Snapshot, ..status(&format!("\"snapshotItems\":{items},")) };
+        let behind = |lag_records: u64| SinkStatus { lag_records, ..status("") };
+        let seen = [snapshot(10), snapshot(50), behind(40), behind(10), behind(0)];
+        let written: Vec<String> = seen.iter().filter_map(|sink| line.next(way.told(sink))).collect();
+        assert_eq!(
+            written,
+            ["search: snapshot", "search: running, records behind", "search: running, 0 records behind"]
+        );
+    }
+
+    #[test]
     fn a_way_has_a_bar_of_what_is_done() {
-        let mut way = Way { items: 100, behind: 0 };
+        let mut way = Way { items: 100, ..Way::default() };
         let snapshot = SinkStatus { state: SinkState::Snapshot, ..status("\"snapshotItems\":50,") };
         assert_eq!(way.told(&snapshot), "search: snapshot [###############---------------]  50% 50 of 100 items");
         let begins =

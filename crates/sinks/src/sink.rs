@@ -268,6 +268,11 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Brings a flush to the target.
     fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>>;
+
+    /// What is to be told of the flushes so far, and was not told yet. Asked after each.
+    fn notice(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The images that a sink cannot do without.

@@ -227,7 +227,7 @@ impl<'a> Reader<'a> {
         if self.nodes <= TEMPLATE_NODES_MAX {
             return Ok(());
         }
-        let why = format!("with its aliases the template has more than {TEMPLATE_NODES_MAX} values");
+        let why = format!("with its aliases the text has more than {TEMPLATE_NODES_MAX} values");
         Err(self.fault(&span.start, why))
     }
 

@@ -196,12 +196,75 @@ pub async fn progress(sinks: &Sinks) -> Result<Option<Vec<String>>, StoreError> 
     if sinks.is_drained().await? {
         return Ok(Some(Vec::new()));
     }
-    let all = sinks.status().await?;
+    Ok(standstill(&sinks.status().await?))
+}
+
+/// Why sinks do not go on, if some do not and nothing is under way in any of them.
+fn standstill(all: &[SinkStatus]) -> Option<Vec<String>> {
     let rests = |sink: &SinkStatus| {
         let begun = sink.sources.iter().all(|source| source.waits_for.is_none() && source.snapshot_items.is_none());
         let idle = sink.sources.iter().flat_map(|source| &source.shards).all(|shard| shard.drained);
         matches!(sink.state, SinkState::Paused | SinkState::Unconfigured) || (begun && idle && sink.building.is_none())
     };
+    // One table of a sink may wait while another one's changes are on their way.
+    let stands = |sink: &SinkStatus| match sink.stuck() {
+        Some(_) => !sink.goes_on(),
+        None => rests(sink),
+    };
     let why: Vec<String> = all.iter().filter_map(|sink| Some(format!("{}: {}", sink.name, sink.stuck()?))).collect();
-    Ok((!why.is_empty() && all.iter().all(|sink| sink.stuck().is_some() || rests(sink))).then_some(why))
+    (!why.is_empty() && all.iter().all(stands)).then_some(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sink(state: &str, reason: &str, sources: Value) -> SinkStatus {
+        let status = json!({"name": "lake", "to": "./lake", "kind": "objects", "state": state, "reason": reason,
+            "version": 1, "flushes": 0, "records": 0, "bytes": 0, "lagRecords": 0, "lagIsMore": false, "lagMs": 0,
+            "parked": 0, "sources": sources});
+        serde_json::from_value(status).unwrap()
+    }
+
+    fn table(drained: bool, blocked: bool) -> Value {
+        let state = if blocked { "blocked" } else { "idle" };
+        json!({"table": "Orders", "shards": [{"shard": 1, "shardId": "s", "position": "0", "state": state,
+            "lagRecords": 0, "lagIsMore": false, "lagMs": 0, "parked": 0, "error": "no", "drained": drained,
+            "blocked": blocked}]})
+    }
+
+    #[test]
+    fn a_table_that_waits_does_not_end_the_wait_for_the_others_of_its_sink() {
+        let missing = json!({"table": "Missing", "waitsFor": "there is no table Missing", "shards": []});
+        let waits = |other: Value| sink("waiting", "there is no table Missing", json!([missing, other]));
+        let told = Some(vec!["lake: there is no table Missing".to_owned()]);
+        let about_to = |why: &str| json!({"table": "Orders", "waitsFor": why, "shards": []});
+        for (other, expect) in [
+            (table(false, false), None),
+            (about_to("it has not begun"), None),
+            (about_to("the target is made ready"), None),
+            (json!({"table": "Orders", "snapshotItems": 3, "shards": []}), None),
+            (table(true, false), told.clone()),
+            (table(false, true), told.clone()),
+            (about_to("there is no table Orders"), told.clone()),
+        ] {
+            assert_eq!(standstill(&[waits(other.clone())]), expect, "{other}");
+        }
+        // What failed on its way there is tried again and again.
+        let failed = SinkStatus { last_error: Some("no".to_owned()), ..waits(about_to("the target is made ready")) };
+        assert_eq!(standstill(&[failed]), told);
+    }
+
+    #[test]
+    fn a_sink_that_is_paused_stands_in_nobodys_way() {
+        let paused = sink("paused", "", json!([table(false, true)]));
+        let waits = sink(
+            "waiting",
+            "there is no table T",
+            json!([{"table": "T", "waitsFor": "there is no table T", "shards": []}]),
+        );
+        assert_eq!(standstill(&[paused, waits]), Some(vec!["lake: there is no table T".to_owned()]));
+    }
 }

@@ -20,7 +20,7 @@ use tailrace_store::keyspace::SinkKey;
 
 use super::row::{Earlier, SinkRow, SourceRow, consumer_id};
 use super::snapshot::{self, Reaches, RejectedItem, Scope};
-use super::source::find_source;
+use super::source::{self, find_source};
 use super::target::{Door, SinkTarget, Version};
 use super::{Entry, Happening, Held, Inner, Phase, Running, SourceRun};
 use crate::sink::{Flush, KeyAttribute, KeyKind, Origin, SourceTable};
@@ -199,16 +199,24 @@ pub(super) async fn delete_consumer(inner: &Inner, consumer: MappingId) -> Resul
 async fn drive(inner: &Arc<Inner>, entry: &Arc<Entry>, running: &Arc<Running>, table: &str) {
     let mut stop = running.stop.subscribe();
     let mut failures = 0;
-    let mut told = None;
+    let mut told: Option<(String, String)> = None;
     loop {
         let error = match run(inner, entry, running, table).await {
             Ok(()) | Err(Stuck::Stopped) => return,
             Err(Stuck::Waits(reason)) => {
-                if told.as_ref() != Some(&reason) {
-                    inner.notice(&entry.name, format!("it waits: {reason}"));
-                    told = Some(reason.clone());
-                }
-                show(inner, running, table, Phase::Waiting(reason));
+                let text = match told.take().filter(|(before, _)| *before == reason) {
+                    Some((_, text)) => text,
+                    None => {
+                        let is_missing = reason == source::missing(table);
+                        let near = if is_missing { source::near(inner, table).await } else { None };
+                        let meant = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+                        let text = format!("{reason}{meant}");
+                        inner.notice(&entry.name, format!("it waits: {text}"));
+                        text
+                    }
+                };
+                show(inner, running, table, Phase::Waiting(text.clone()));
+                told = Some((reason, text));
                 failures = 0;
                 None
             }
@@ -444,6 +452,12 @@ fn make(inner: &Arc<Inner>, entry: &Entry, running: &Running, source: &SourceRow
             (inner.observe)(&name, Happening::Flush { table: table.clone(), records, error });
         }
     };
+    let (weak, name) = (Arc::downgrade(inner), entry.name.clone());
+    let notice = move |text: String| {
+        if let Some(inner) = weak.upgrade() {
+            inner.notice(&name, text);
+        }
+    };
     let target = Arc::new(SinkTarget {
         name: entry.name.as_str().into(),
         source: Arc::new(shown),
@@ -452,6 +466,7 @@ fn make(inner: &Arc<Inner>, entry: &Entry, running: &Running, source: &SourceRow
         stats: running.stats.clone(),
         clock: inner.context.clock.clone(),
         flushed: Arc::new(flushed),
+        notice: Arc::new(notice),
     });
     let definition = Definition {
         id: source.consumer_id()?,

@@ -4,13 +4,17 @@ use bytes::Bytes;
 use tailrace_core::ApiError;
 use tailrace_delivery::Consumer;
 use tailrace_engine::control;
-use tailrace_store::{Key, LogPosition, StoreError};
+use tailrace_store::keyspace::TableKey;
+use tailrace_store::{Key, LogPosition, PageLimit, StoreError};
 
 use super::drive::{Stuck, forgets, has_ended};
 use super::row::{SourceRow, consumer_id};
 use super::snapshot;
 use super::{Entry, Inner, Running};
 use crate::spec::{Filtering, Start};
+
+/// Tables among which one that is not there is looked for. Our reason: it is a word of help, and a page of rows.
+const TABLES_LOOKED_AT_MAX: usize = 256;
 
 /// The source as its row has it, or made now.
 pub(super) async fn find_source(
@@ -52,7 +56,7 @@ pub(super) async fn find_source(
         next
     } else {
         let found = inner.db.find_table(table).await.map_err(failed)?;
-        let found = found.ok_or_else(|| Stuck::Waits(format!("there is no table {table}")))?;
+        let found = found.ok_or_else(|| Stuck::Waits(missing(table)))?;
         let without = || Stuck::Waits(format!("the table {table} has no stream: set StreamSpecification"));
         let label = found.latest_stream_label.as_deref().filter(|_| found.stream.is_some()).ok_or_else(without)?;
         inner.db.stream(inner.db.settings().stream_arn(table, label).as_str()).await.map_err(failed)?
@@ -98,6 +102,26 @@ pub(super) async fn find_source(
     };
     add_source(inner, entry, number, &source, &beside).await?;
     Ok(source)
+}
+
+/// What is waited for where a table is not there.
+pub(super) fn missing(table: &str) -> String {
+    format!("there is no table {table}")
+}
+
+/// The table that was likely meant by one that is not there, among the first ones of the database.
+pub(super) async fn near(inner: &Inner, table: &str) -> Option<String> {
+    let limit = PageLimit { rows_max: TABLES_LOOKED_AT_MAX, cost_max: usize::MAX, cost: |_, _| 0 };
+    let page = inner.store().page(TableKey::range(), limit).await.ok()?;
+    let names: Vec<String> = page.rows.iter().filter_map(|(key, _)| Some(TableKey::decode(key)?.name)).collect();
+    nearest(table, names)
+}
+
+fn nearest(table: &str, names: Vec<String>) -> Option<String> {
+    let lower = table.to_lowercase();
+    let distances = names.into_iter().map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name));
+    let (distance, name) = distances.min()?;
+    (distance <= (table.chars().count() / 3).max(1)).then_some(name)
 }
 
 /// The stream of what is done to tables, which is made if there is none, as a source.
@@ -148,4 +172,20 @@ async fn add_source(
             row.dropping.extend(left);
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_meant_where_a_letter_or_two_of_its_name_are_others() {
+        let near = |table: &str| nearest(table, ["Orders", "Users"].map(str::to_owned).into());
+        for (table, expect) in
+            [("Order", Some("Orders")), ("orders", Some("Orders")), ("Ordesr", Some("Orders")), ("Items", None)]
+        {
+            assert_eq!(near(table).as_deref(), expect, "{table}");
+        }
+        assert_eq!(nearest("Orders", Vec::new()), None);
+    }
 }

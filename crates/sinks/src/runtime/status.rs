@@ -10,6 +10,10 @@ use tailrace_store::StoreError;
 use super::snapshot::{self, RejectedItem};
 use super::{Entry, Phase, Running, Sinks, drive};
 
+/// What a table waits for that ends by itself.
+const PREPARING: &str = "the target is made ready";
+const FINISHING: &str = "what was planned under the configuration before is finished";
+
 /// The state of a sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -217,6 +221,8 @@ impl SinkStatus {
         let error = self.last_error.as_deref();
         let shards = || self.sources.iter().flat_map(|source| &source.shards).filter(|shard| shard.blocked);
         match (self.state, self.reason.as_deref()) {
+            // It is not to go on.
+            (SinkState::Paused | SinkState::Unconfigured, _) => None,
             // What came of the first try, if that is over.
             _ if self.is_starting() => error,
             (SinkState::Waiting | SinkState::Blocked, reason) => reason.or(error).or(Some("no error told")),
@@ -225,6 +231,23 @@ impl SinkStatus {
                 reason.or(error).or(blocked.last_error.as_deref()).or(Some("no error told"))
             }
         }
+    }
+
+    /// A table of it goes on, or is about to, whatever another one waits for.
+    pub fn goes_on(&self) -> bool {
+        if matches!(self.state, SinkState::Paused | SinkState::Unconfigured) {
+            return false;
+        }
+        let has_failed = self.last_error.is_some();
+        self.sources.iter().any(|source| match source.waits_for.as_deref() {
+            Some(drive::NOT_BEGUN | PREPARING | FINISHING) => !has_failed,
+            Some(_) => false,
+            None if source.snapshot_items.is_some() => !has_failed,
+            // Behind a shard that nothing ends may be others that wait for it.
+            None => {
+                source.shards.iter().any(|shard| !shard.drained) && !source.shards.iter().any(|shard| shard.blocked)
+            }
+        })
     }
 
     /// No task of it has looked at one of its tables yet: it goes on within a moment.
@@ -240,16 +263,14 @@ impl SinkStatus {
                 self.state = SinkState::Waiting;
                 waits_for = Some(reason);
             }
-            Phase::Preparing => waits_for = Some("the target is made ready".to_owned()),
+            Phase::Preparing => waits_for = Some(PREPARING.to_owned()),
             Phase::Snapshot => {
                 snapshot_items = Some(taken.items);
                 if self.state == SinkState::Running {
                     self.state = SinkState::Snapshot;
                 }
             }
-            Phase::Finishing => {
-                waits_for = Some("what was planned under the configuration before is finished".to_owned())
-            }
+            Phase::Finishing => waits_for = Some(FINISHING.to_owned()),
             Phase::Streaming => {}
         }
         for shard in &shards {

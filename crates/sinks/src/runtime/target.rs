@@ -120,6 +120,8 @@ pub struct SinkTarget {
     pub clock: Arc<dyn Clock>,
     /// Told after each flush: its records, and its error.
     pub flushed: Arc<dyn Fn(usize, Option<String>) + Send + Sync>,
+    /// Told what the sink itself has to say.
+    pub notice: Arc<dyn Fn(String) + Send + Sync>,
 }
 
 impl SinkTarget {
@@ -140,6 +142,9 @@ impl SinkTarget {
         *self.stats.last.lock() = Some((self.clock.now(), error.clone()));
         let records = done.as_ref().ok().and_then(|flushed| flushed.stopped_at).unwrap_or(records);
         (self.flushed)(records, error);
+        if let Some(text) = version.sink.notice() {
+            (self.notice)(text);
+        }
         done
     }
 

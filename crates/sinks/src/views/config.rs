@@ -136,9 +136,21 @@ pub enum ConfigError {
     /// None, or too many.
     #[error("aggregates: {0}, where 1 to {AGGREGATES_MAX} are")]
     Aggregates(usize),
-    /// A name that two attributes of the view's items would have, or that none can have.
-    #[error("`{0}` cannot be the name of an attribute of the view: it is empty, too long, or another one has it")]
-    Name(String),
+    /// A name that two attributes of the view's items would have.
+    #[error(
+        "`{0}` cannot be the name of two attributes of the view: give one of group_by a `name`, or the aggregate another one"
+    )]
+    NameTaken(String),
+    /// The name is empty.
+    #[error("an attribute of the view has no name")]
+    NameEmpty,
+    /// More bytes than the name of an attribute has.
+    #[error("`{0}` cannot be the name of an attribute of the view: it has {len} bytes, where at most {ATTRIBUTE_NAME_BYTES_MAX} are", len = .0.len())]
+    NameLong(String),
+    /// More characters than the name of a key has.
+    #[error("`{0}` cannot be the name of a key of the view: it has {len} characters, where at most {KEY_NAME_CHARS_MAX} are; a `name` in group_by shortens it",
+        len = .0.encode_utf16().count())]
+    KeyNameLong(String),
     /// The time that changes are gathered.
     #[error("flush: seconds: from 0 to {} are", WINDOW_MAX.as_secs())]
     Window,
@@ -200,13 +212,20 @@ impl Config {
         names.extend(composed.as_deref());
         names.extend(group_by.is_empty().then_some(ONE_GROUP_NAME));
         names.sort_unstable();
-        let taken = names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
-        let odd = names.iter().copied().find(|name| name.is_empty() || name.len() > ATTRIBUTE_NAME_BYTES_MAX);
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(ConfigError::NameTaken(pair[0].to_owned()));
+        }
+        if names.iter().any(|name| name.is_empty()) {
+            return Err(ConfigError::NameEmpty);
+        }
+        if let Some(name) = names.iter().find(|name| name.len() > ATTRIBUTE_NAME_BYTES_MAX) {
+            return Err(ConfigError::NameLong((*name).to_owned()));
+        }
         // Of several keys that are composed only the composed name is a key of the table, and none of them is longer.
         let is_long_key = |name: &&str| name.encode_utf16().count() > KEY_NAME_CHARS_MAX;
-        let long = group_by.iter().map(|column| column.name.as_str()).chain(composed.as_deref()).find(is_long_key);
-        if let Some(name) = taken.or(odd).or(long) {
-            return Err(ConfigError::Name(name.to_owned()));
+        let mut keys = group_by.iter().map(|column| column.name.as_str()).chain(composed.as_deref());
+        if let Some(name) = keys.find(is_long_key) {
+            return Err(ConfigError::KeyNameLong(name.to_owned()));
         }
         Ok(Definition { filter: self.filter()?, group_by, composed, measures, columns, digest: self.digest() })
     }
@@ -309,14 +328,19 @@ mod tests {
             (json!({"where": []}), "where: a pattern is an object"),
             (json!({"where": "x"}), "where: a pattern is an object"),
             (json!({"where": {"a": "x"}}), "where: "),
-            (json!({"group_by": ["a", "b.a"]}), "`a` cannot be the name"),
-            (json!({"group_by": ["n"]}), "`n` cannot be the name"),
+            (json!({"group_by": ["a", "b.a"]}), "`a` cannot be the name of two attributes"),
+            (json!({"group_by": ["n"]}), "`n` cannot be the name of two attributes"),
             (json!({"group_by": ["a b"]}), "group_by: `a b` is no attribute path"),
             (json!({"group_by": vec!["a"; 9]}), "group_by: 9 keys, where at most 8 are"),
-            (json!({"group_by": [{"path": "a", "name": "k".repeat(256)}]}), "` cannot be the name"),
+            (json!({"group_by": [{"path": "a", "name": ""}]}), "an attribute of the view has no name"),
+            (json!({"aggregates": {"k".repeat(65536): "count"}}), "it has 65536 bytes, where at most 65535 are"),
+            (
+                json!({"group_by": [{"path": "a", "name": "k".repeat(256)}]}),
+                "of a key of the view: it has 256 characters, where at most 255 are",
+            ),
             (
                 json!({"group_by": ["a", {"path": "b", "name": "k".repeat(128)}, {"path": "c", "name": "l".repeat(127)}]}),
-                "` cannot be the name",
+                "of a key of the view: it has 256 characters, where at most 255 are",
             ),
             (json!({"group_by": [{"path": "a", "name": "k".repeat(255)}]}), ""),
             (json!({"aggregates": {}}), "aggregates: 0, where 1 to 32 are"),

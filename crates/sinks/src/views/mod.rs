@@ -40,6 +40,8 @@ mod table;
 mod targets;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -74,6 +76,8 @@ struct Inner {
     window: Duration,
     /// Where it stands, once that is known.
     place: Mutex<Option<Arc<Place>>>,
+    /// Somebody was told of an item that is in no group for the type of a key.
+    is_misfit_told: AtomicBool,
     /// Held by who finds that out.
     preparing: tokio::sync::Mutex<()>,
     /// Held by who changes groups of this version.
@@ -101,7 +105,19 @@ impl View {
         let (definition, window) = (config.validate()?, config.window());
         let (place, name) = (Mutex::default(), name.to_owned());
         let (preparing, turn) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
-        Ok(View(Arc::new(Inner { db, name, version, config, definition, window, place, preparing, turn })))
+        let is_misfit_told = AtomicBool::new(false);
+        Ok(View(Arc::new(Inner {
+            db,
+            name,
+            version,
+            config,
+            definition,
+            window,
+            place,
+            is_misfit_told,
+            preparing,
+            turn,
+        })))
     }
 
     /// Whether the table shows this version, or it is built beside the one that the table shows. To be asked after `prepare`.
@@ -171,6 +187,12 @@ impl Sink for View {
     fn flush(&self, flush: Flush) -> BoxFuture<'static, Result<Flushed, SinkError>> {
         let inner = Arc::clone(&self.0);
         aside(async move { inner.flush(&flush).await })
+    }
+
+    fn notice(&self) -> Option<String> {
+        let place = self.0.place.lock().clone()?;
+        let text = place.shape.misfit()?;
+        (!self.0.is_misfit_told.swap(true, Relaxed)).then(|| text.to_owned())
     }
 }
 

@@ -8,6 +8,7 @@
 //! An item that lacks one of the keys, or has another type there, or one that is empty or too long for a key, is in no group.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -35,6 +36,8 @@ pub struct Shape {
     pub source_key: KeySchema,
     /// The types of the keys that items are grouped by.
     scalars: Vec<ScalarType>,
+    /// What of the first item that is in no group for the type of one of its keys.
+    misfit: OnceLock<String>,
 }
 
 impl Shape {
@@ -63,7 +66,12 @@ impl Shape {
             Some(name) => Some(KeyAttribute { name: name.clone(), scalar: ScalarType::S }),
             None => keys.next(),
         };
-        Shape { key: KeySchema { hash, range }, source_key, scalars, definition }
+        Shape { key: KeySchema { hash, range }, source_key, scalars, definition, misfit: OnceLock::new() }
+    }
+
+    /// Which key of an item was of another type than it is grouped by, so that the item is in no group; `None`: of none so far.
+    pub fn misfit(&self) -> Option<&str> {
+        self.misfit.get().map(String::as_str)
     }
 
     /// Writes the key of the group of an item to `out`, in the place of what is there. False: it is in no group.
@@ -85,6 +93,9 @@ impl Shape {
                 }
             };
             if !found {
+                if type_of(&value) != scalar.name() {
+                    self.misfit.get_or_init(|| misfit(column, *scalar, type_of(&value)));
+                }
                 return Ok(false);
             }
         }
@@ -183,6 +194,33 @@ const RANK_B: u8 = 3;
 const JOINT: u8 = b'#';
 /// In front of a joint, and of itself, inside of a key.
 const ESCAPE: u8 = b'\\';
+
+/// What is told of a key that is of another type.
+fn misfit(column: &GroupColumn, scalar: ScalarType, found: &str) -> String {
+    let GroupColumn { path, name, .. } = column;
+    let named = if *name == path.last_name() { String::new() } else { format!(", name: {name}") };
+    let help = match found {
+        "S" | "N" | "B" => format!("write `group_by: [{{path: {path}{named}, type: {found}}}]`"),
+        _ => "a key is S, N or B".to_owned(),
+    };
+    format!("{path} of an item is {found}, where group_by takes {}: such items are in no group; {help}", scalar.name())
+}
+
+/// The type of a value, as the API has it.
+fn type_of(value: &Encoded<'_>) -> &'static str {
+    match value {
+        Encoded::Null => "NULL",
+        Encoded::Bool(_) => "BOOL",
+        Encoded::S(_) => "S",
+        Encoded::N(_) => "N",
+        Encoded::B(_) => "B",
+        Encoded::Ss(_) => "SS",
+        Encoded::Ns(_) => "NS",
+        Encoded::Bs(_) => "BS",
+        Encoded::L(_) => "L",
+        Encoded::M(_) => "M",
+    }
+}
 
 /// Appends the bytes of a key value of this type. False: it is none.
 fn push_key_value(scalar: ScalarType, value: &Encoded<'_>, out: &mut Vec<u8>) -> bool {

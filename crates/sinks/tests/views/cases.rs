@@ -98,6 +98,22 @@ async fn an_attribute_that_is_missing_or_of_the_wrong_type_counts_and_adds_nothi
 }
 
 #[tokio::test]
+async fn a_key_of_another_type_than_it_is_grouped_by_is_told_once() {
+    let mut stage = Stage::new(by_day(json!({"orders": "count"}))).await;
+    stage.put(order("a", "mon", n("5"))).await;
+    stage.put(json!({"pk": s("b"), "status": s("SHIPPED")})).await;
+    stage.put(json!({"pk": s("c"), "status": s("PACKED"), "day": n("1")})).await;
+    stage.shown().await;
+    assert_eq!(stage.view.notice(), None, "no key is none of another type, and what does not pass is not looked at");
+    stage.put(json!({"pk": s("d"), "status": s("SHIPPED"), "day": n("1")})).await;
+    stage.put(json!({"pk": s("e"), "status": s("SHIPPED"), "day": n("2")})).await;
+    assert_eq!(stage.shown().await.len(), 1);
+    let told = "day of an item is N, where group_by takes S: such items are in no group; write `group_by: [{path: day, type: N}]`";
+    assert_eq!(stage.view.notice().as_deref(), Some(told));
+    assert_eq!(stage.view.notice(), None);
+}
+
+#[tokio::test]
 async fn a_remove_by_time_to_live_too_takes_away_what_the_old_image_says() {
     let mut stage = Stage::new(by_day(json!({"orders": "count", "total": "sum(amount)"}))).await;
     let specification = json!({"Enabled": true, "AttributeName": "ttl"});
@@ -152,6 +168,20 @@ async fn the_extremes_are_found_again_when_they_are_taken_away() {
     stage.bench.delete("Orders", "c").await;
     stage.bench.delete("Orders", "e").await;
     assert_eq!(stage.shown().await, shows("-1", "-1", &[("d", "-1")]));
+}
+
+/// docs/sinks.md: of equal values the item with the higher key is first, a longer partition key before a shorter one.
+#[tokio::test]
+async fn of_equal_values_the_higher_key_is_first() {
+    let mut stage = Stage::new(by_day(json!({"best": "top(3, amount)"}))).await;
+    for pk in ["b", "z", "aa", "a"] {
+        stage.put(order(pk, "mon", n("5"))).await;
+    }
+    let best = |keys: [&str; 3]| keys.map(|pk| json!({"M": {"pk": s(pk), "amount": n("5")}}));
+    let shows = |keys| [json!({"day": s("mon"), "best": {"L": best(keys)}})];
+    assert_eq!(stage.shown().await, shows(["aa", "z", "b"]));
+    stage.bench.delete("Orders", "z").await;
+    assert_eq!(stage.shown().await, shows(["aa", "b", "a"]));
 }
 
 #[tokio::test]

@@ -202,7 +202,7 @@ fn aliases_cannot_blow_a_template_up() {
         text += &format!("A{n}: &a{n} [{aliases}]\n");
     }
     let error = plan_with(&text, &Options::default()).unwrap_err().to_string();
-    assert!(error.contains("with its aliases the template has more than 500000 values at line 6"), "{error}");
+    assert!(error.contains("with its aliases the text has more than 500000 values at line 6"), "{error}");
 }
 
 proptest::proptest! {
