@@ -78,16 +78,25 @@ pub async fn run(args: VerifyArgs) -> Outcome {
         let found = count(faults.len(), "fault");
         return Err(Failure::new(Code::FaultsFound, format_args!("{place}: {found} found")));
     }
-    if !report.chains.iter().any(|chain| chain.chain.starts_with(CONTROL_FOLDER)) {
-        say(format_args!(
-            "{place}: it has no control chain: nothing names its chains, and one that was taken away is not missed"
-        ));
+    if let Some(why) = unnamed(&report) {
+        say(format_args!("{place}: {why}: nothing names its chains, and one that was taken away is not missed"));
     }
     let entries = report.chains.iter().map(|chain| chain.next_entry - chain.first_entry).sum();
     let (entries, chains) = (counted(entries, "entry"), count(report.chains.len(), "chain"));
     let signatures = if trusted.keys.is_empty() { "; signatures were not looked at" } else { "" };
     say(format_args!("{place}: no fault found in {entries} of {chains}{signatures}"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why nothing names the chains of a trail, if nothing does.
+fn unnamed(report: &Report) -> Option<&'static str> {
+    let is_control = |chain: &&ChainReport| chain.chain.starts_with(CONTROL_FOLDER);
+    match report.chains.iter().filter(is_control).count() {
+        0 => Some("it has no control chain"),
+        // Of an older version, which named none; each is named as it goes on.
+        all if report.named == 0 && all < report.chains.len() => Some("its control chain tells of no other"),
+        _ => None,
+    }
 }
 
 fn known_heads(file: &Path) -> Result<HashMap<String, Vec<KnownHead>>, Failure> {
@@ -154,5 +163,24 @@ pub(super) fn counted(number: u64, noun: &str) -> String {
         (1, _) => format!("1 {noun}"),
         (_, Some(stem)) => format!("{number} {stem}ies"),
         (_, None) => format!("{number} {noun}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trail_whose_chains_nothing_names_says_so() {
+        let chain = |name: &str| ChainReport { chain: name.to_owned(), ..ChainReport::default() };
+        let report = |names: &[&str], named: usize| Report {
+            chains: names.iter().map(|name| chain(name)).collect(),
+            named,
+            ..Report::default()
+        };
+        assert_eq!(unnamed(&report(&["tables/T/s"], 0)), Some("it has no control chain"));
+        assert_eq!(unnamed(&report(&["control/c", "tables/T/s"], 0)), Some("its control chain tells of no other"));
+        assert_eq!(unnamed(&report(&["control/c", "tables/T/s"], 1)), None);
+        assert_eq!(unnamed(&report(&["control/c"], 0)), None);
     }
 }

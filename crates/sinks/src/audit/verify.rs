@@ -127,6 +127,8 @@ pub const GAPS_TOLD_MAX: usize = 100;
 pub struct Report {
     /// Its chains, by name.
     pub chains: Vec<ChainReport>,
+    /// Others of this place that the control chain tells of.
+    pub named: usize,
     /// The first fault of each chain, and faults of the whole.
     pub faults: Vec<Fault>,
 }
@@ -439,6 +441,7 @@ pub async fn verify(
         verify_chain(place, chain, &trusted, (&mut report, &mut parents), &mut seen).await?;
     }
     for (chain, head) in announced.heads() {
+        report.named += 1;
         trusted.heads.entry(chain).or_default().push(head);
     }
     for chain in place.chains().await?.into_iter().filter(|chain| !is_control(chain)) {

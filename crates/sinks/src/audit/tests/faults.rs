@@ -332,6 +332,7 @@ async fn a_chain_that_an_older_version_began_is_told_of_when_it_goes_on() {
     let (flushes, memory) = (bench.flushes(2).await, MemoryPlace::default());
     let place: Arc<dyn Place> = Arc::new(memory.clone());
     bench.deliver(&Config::default(), &place, &flushes[..1]).await;
+    assert_eq!(sound(place.as_ref()).await.named, 0, "the control chain is not there yet");
     let (store, key) = (bench.store.as_ref(), chain_key(&flushes[0]));
     let row = head::read(store, &key).await.unwrap().unwrap();
     let mut older = serde_json::from_slice::<Value>(&row).unwrap();
@@ -340,7 +341,7 @@ async fn a_chain_that_an_older_version_began_is_told_of_when_it_goes_on() {
     tailrace_store::compare_and_set(store, &key.encode(), Some(&row), Some(older)).await.unwrap();
     bench.deliver(&Config::default(), &place, &flushes[1..]).await;
     bench.deliver(&Config::default(), &place, &[bench.control_flush().await]).await;
-    sound(place.as_ref()).await;
+    assert!(sound(place.as_ref()).await.named > 0);
     memory.files.lock().retain(|(chain, _), _| chain.starts_with("control/"));
     let found = verify(place.as_ref(), &Trusted::default(), |_, _| {}).await.unwrap().faults;
     assert_eq!(found[0].what, "it is missing: the chain had 4 entries, and is not there");
