@@ -256,8 +256,10 @@ pub fn config(command: &ConfigCommand) -> Outcome {
         false => path.clone(),
     };
     let read = sinks::read(&file).map_err(|error| Failure::new(Code::SinksFile, error))?;
-    let sinks = read.sinks.len();
-    say(format_args!("{}: {sinks} {}, nothing wrong", file.display(), if sinks == 1 { "sink" } else { "sinks" }));
+    let (sinks, file) = (read.sinks.len(), file.display());
+    read.doubts.iter().for_each(|line| say(format_args!("{file}: {line}")));
+    let wrong = if read.doubts.is_empty() { "nothing wrong" } else { "valid" };
+    say(format_args!("{file}: {sinks} {}, {wrong}", if sinks == 1 { "sink" } else { "sinks" }));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -139,9 +139,13 @@ impl Seen {
 async fn tell_of_config(path: &Path) {
     let (own, shown) = (path.to_owned(), path.display());
     match tokio::task::spawn_blocking(move || sinks::read(&own)).await {
-        Ok(Err(error)) => complain(format_args!("{shown} has changed, and no start would take it: {error}")),
-        _ => say(format_args!("{shown} has changed: the next start reads it; what runs goes on as it was")),
+        Ok(Err(error)) => {
+            return complain(format_args!("{shown} has changed, and no start would take it: {error}"));
+        }
+        Ok(Ok(read)) => read.doubts.iter().for_each(|line| say(format_args!("{shown}: {line}"))),
+        Err(_) => {}
     }
+    say(format_args!("{shown} has changed: the next start reads it; what runs goes on as it was"));
 }
 
 async fn stamp(path: &Path) -> Option<Stamp> {

@@ -16,7 +16,7 @@ use crate::operators::{Bound, Cidr, Range, Wildcard, without_case};
 const OR: &str = "$or";
 
 /// Names of operators: a `$or` whose objects have one of these as a field is a field of that name.
-const OPERATORS: [&str; 8] =
+pub const OPERATORS: [&str; 8] =
     ["exists", "equals-ignore-case", "prefix", "suffix", "anything-but", "numeric", "cidr", "wildcard"];
 
 /// A field: what is asked of its value, and of the fields of its object.

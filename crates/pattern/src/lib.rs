@@ -18,6 +18,7 @@ mod leaf;
 mod node;
 mod operators;
 
+pub use compile::OPERATORS;
 pub use error::{FilterError, PatternError, Reason};
 pub use filter::Filter;
 pub use node::{Kind, Node};

@@ -186,6 +186,9 @@ impl Server {
             Some(path) => sinks::read(&path)?,
             None => sinks::SinksFile::default(),
         };
+        for line in std::mem::take(&mut sinks_file.doubts) {
+            let _ = events.try_send(Event::Notice(line));
+        }
         let kinesis = kinesis::Place::new(&sinks_file.kinesis, &sinks_file.base, config.kinesis_endpoint.as_deref());
         if let Some(place) = &kinesis {
             place.check().map_err(StartError::Sinks)?;

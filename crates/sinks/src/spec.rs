@@ -6,8 +6,8 @@
 //!   ping: {from: [Orders, Users], to: webhook+https://example.com/hook, where: {status: [SHIPPED]}, start: latest}
 //! ```
 
-use serde_json::{Map, Value};
-use tailrace_pattern::Filter;
+use serde_json::{Map, Value, json};
+use tailrace_pattern::{Filter, OPERATORS};
 
 /// Longest name of a sink.
 pub const SINK_NAME_BYTES_MAX: usize = 64;
@@ -396,6 +396,31 @@ fn read_filter(filter: &Value) -> Result<Filter, String> {
     Filter::parse(patterns.iter().map(String::as_str)).map_err(|error| error.to_string())
 }
 
+/// Where a `where` has a test that is none because its list was forgotten: `{amount: {numeric: [">", 5]}}` is valid, and looks for a
+/// member `numeric` of the map `amount`. What is looked for, and what may have been meant; `None`: nothing of the kind.
+pub fn forgotten_list(filter: &Value) -> Option<String> {
+    let members = match filter {
+        Value::Array(several) => return several.iter().find_map(forgotten_list),
+        Value::Object(members) => members,
+        _ => return None,
+    };
+    members.iter().find_map(|(name, below)| {
+        if name == "$or" {
+            return forgotten_list(below);
+        }
+        let tests = below.as_object()?;
+        let test = tests.iter().find(|(word, operand)| OPERATORS.contains(&word.as_str()) && operand.is_array());
+        let Some((word, operand)) = test else { return forgotten_list(below) };
+        let takes_list = ["numeric", "anything-but"].contains(&word.as_str());
+        let operand = match operand.as_array().map(Vec::as_slice) {
+            Some([one]) if !takes_list => one,
+            _ => operand,
+        };
+        let meant = json!({ name: [{ word: operand }] });
+        Some(format!("looks for a member `{word}` of the map `{name}`; a test stands in a list: {meant}"))
+    })
+}
+
 /// An address without the user's name and password, and without what is often a secret: of a web address that messages go to, all
 /// behind the host.
 pub fn shown(to: &str) -> String {
@@ -414,6 +439,12 @@ pub fn shown(to: &str) -> String {
     }
     let Some((scheme, rest)) = to.split_once("://") else { return to.to_owned() };
     let (host, behind) = host_of(rest, &['/', '?', '#']);
+    // A slip in the kind of a web address leaves what is behind its host as secret as it was.
+    let last = scheme.rsplit('+').next().unwrap_or_default();
+    let is_web = || ["http", "https"].iter().any(|web| strsim::damerau_levenshtein(last, web) <= 1);
+    if Kind::of(to).is_none() && is_web() {
+        return format!("{scheme}://{host}{}", door(behind));
+    }
     let path = behind.split(['?', '#']).next().unwrap_or_default();
     format!("{scheme}://{host}{path}")
 }
@@ -427,8 +458,6 @@ fn host_of<'a>(rest: &'a str, ends: &[char]) -> (&'a str, &'a str) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn error(config: Value) -> String {
@@ -550,6 +579,27 @@ mod tests {
     }
 
     #[test]
+    fn a_test_whose_list_was_forgotten_stands_out() {
+        for (filter, meant) in [
+            (json!({"amount": {"numeric": [">", 5]}}), r#"{"amount":[{"numeric":[">",5]}]}"#),
+            (json!([{"a": ["x"]}, {"b": {"c": {"prefix": ["x"]}}}]), r#"{"c":[{"prefix":"x"}]}"#),
+            (json!({"$or": [{"a": {"anything-but": ["x"]}}, {"b": ["x"]}]}), r#"{"a":[{"anything-but":["x"]}]}"#),
+            (json!({"a": {"exists": [false]}}), r#"{"a":[{"exists":false}]}"#),
+        ] {
+            let told = forgotten_list(&filter).unwrap_or_default();
+            assert!(told.ends_with(&format!("a test stands in a list: {meant}")), "{filter}: {told}");
+            assert!(read_filter(&filter).is_ok(), "{filter}: it is valid, and so nothing else tells");
+        }
+        for filter in [
+            json!({"amount": [{"numeric": [">", 5]}]}),
+            json!({"numeric": [5], "prefix": {"of": ["x"]}}),
+            json!({"$or": [{"a": [1]}, {"b": [{"exists": false}]}]}),
+        ] {
+            assert_eq!(forgotten_list(&filter), None, "{filter}");
+        }
+    }
+
+    #[test]
     fn an_address_is_shown_without_its_secrets() {
         for (to, expected) in [
             ("postgres://u:p@db:5432/shop?password=x", "postgres://db:5432/shop"),
@@ -565,6 +615,8 @@ mod tests {
             ("webhook+${env:CHAT_URL}", "webhook+${env:CHAT_URL}"),
             ("webhook+${env:CHAT}/hunter2", "webhook+${env:CHAT}/***"),
             ("https://hooks.slack.com/hunter2", "https://hooks.slack.com/***"),
+            ("htps://hooks.slack.com/hunter2", "htps://hooks.slack.com/***"),
+            ("webhok+https://hooks.slack.com/hunter2", "webhok+https://hooks.slack.com/***"),
             ("webhook:https://hooks.slack.com/hunter2", "webhook:https://hooks.slack.com/***"),
         ] {
             assert_eq!(shown(to), expected);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tailrace_core::limits::TEMPLATE_BYTES_MAX;
 use tailrace_core::model::is_table_name;
-use tailrace_sinks::spec::{COMMON, Kind, SinkSpec, SpecError, shown};
+use tailrace_sinks::spec::{COMMON, Kind, SinkSpec, SpecError, forgotten_list, shown};
 use tailrace_sinks::views::{Edge, check_targets};
 use tailrace_template::{Format, SinkPlan, TemplateError};
 
@@ -31,6 +31,8 @@ pub struct SinksFile {
     pub kinesis: Value,
     /// The directory that the file is in: relative paths in it are meant from there. Empty: where the process was started.
     pub base: PathBuf,
+    /// What is valid in it, and hardly meant: lines for the user.
+    pub doubts: Vec<String>,
 }
 
 /// Why a configuration cannot be used: one line for the user.
@@ -168,12 +170,29 @@ fn parse(document: &Value, base: PathBuf) -> Result<SinksFile, String> {
         specs.push(spec);
     }
     check_together(&specs)?;
-    Ok(SinksFile { sinks, firehose, kinesis, base })
+    let doubts = sinks
+        .iter()
+        .filter_map(|(name, config)| Some(format!("sinks.{name}: `where` {}", forgotten_list(config.get("where")?)?)));
+    let doubts = doubts.collect();
+    Ok(SinksFile { sinks, firehose, kinesis, base, doubts })
 }
 
 /// The schemes of destinations.
-const SCHEMES: [&str; 11] =
-    ["s3", "file", "table", "postgres", "postgresql", "redshift", "smtp", "smtps", "firehose", "kinesis", "audit"];
+const SCHEMES: [&str; 13] = [
+    "s3",
+    "file",
+    "table",
+    "postgres",
+    "postgresql",
+    "redshift",
+    "smtp",
+    "smtps",
+    "firehose",
+    "kinesis",
+    "audit",
+    "http",
+    "https",
+];
 
 /// What was meant where `from` or `to` was written otherwise, or a destination is nearly one; `None`: nothing stands out.
 fn slip(config: &Value) -> Option<String> {
@@ -187,23 +206,23 @@ fn slip(config: &Value) -> Option<String> {
             return Some(format!("`{near}` is not known; did you mean {missing}?"));
         }
     }
-    let to = members.get("to")?.as_str().filter(|to| Kind::of(to).is_none())?;
+    let to = members.get("to")?.as_str().filter(|to| !to.is_empty() && Kind::of(to).is_none())?;
     let meant = match to.split_once(':') {
-        Some(("http" | "https", _)) => format!("{}, or opensearch+{}", shown(&format!("webhook+{to}")), shown(to)),
-        Some((scheme, rest)) => {
-            let engine = ["opensearch", "elasticsearch"].into_iter().find(|engine| scheme == *engine);
-            match engine {
-                Some(engine) => format!("{engine}+https:{rest}"),
-                None => format!("{}:{rest}", nearest(scheme, &SCHEMES)?),
+        Some((engine @ ("opensearch" | "elasticsearch"), rest)) => format!("{engine}+https:{rest}"),
+        Some((scheme, rest)) => match nearest(scheme, &SCHEMES)? {
+            web @ ("http" | "https") => {
+                let url = format!("{web}:{rest}");
+                format!("{}, or opensearch+{}", shown(&format!("webhook+{url}")), shown(&url))
             }
-        }
+            other => format!("{other}:{rest}"),
+        },
         None => match nearest(to, &["audit"]) {
             Some(audit) => audit.to_owned(),
             None => format!("./{to}"),
         },
     };
     // What is behind a scheme may be a secret.
-    let meant = if to.starts_with("http") { meant } else { shown(&meant) };
+    let meant = if meant.starts_with("webhook+") { meant } else { shown(&meant) };
     Some(format!("`to: {}` is no destination; did you mean {meant}?", shown(to)))
 }
 
@@ -274,6 +293,15 @@ mod tests {
                 json!({"sinks": {"a": {"from": "T", "to": "https://a.example/x"}}}),
                 "did you mean webhook+https://a.example",
             ),
+            (
+                json!({"sinks": {"a": {"from": "T", "to": "htps://a.example/x"}}}),
+                "`to: htps://a.example/***` is no destination; did you mean webhook+https://a.example/***, or",
+            ),
+            (
+                json!({"sinks": {"a": {"from": "T", "to": "webhok+https://a.example/x"}}}),
+                "webhok+https://a.example/***`",
+            ),
+            (json!({"sinks": {"a": {"from": "T", "to": ""}}}), "`to` is missing"),
             (json!({"sinks": {"a": {"from": "T", "to": "opensearch://h/i"}}}), "did you mean opensearch+https://h/i?"),
             (json!({"sinks": {"a": {"from": "T", "to": "foo:bar"}}}), "`to: foo:bar` is none of s3://"),
             (
@@ -355,6 +383,18 @@ mod tests {
         ] {
             assert!(parsed(one, other).is_ok());
         }
+    }
+
+    #[test]
+    fn what_is_valid_and_hardly_meant_is_told() {
+        let doubts = |filter: Value| {
+            let document = json!({"sinks": {"big": {"from": "Orders", "to": "table:Big", "aggregates": {"n": "count"}, "where": filter}}});
+            parse(&document, PathBuf::new()).unwrap().doubts
+        };
+        let told = "sinks.big: `where` looks for a member `numeric` of the map `amount`; a test stands in a list: \
+                    {\"amount\":[{\"numeric\":[\">\",5]}]}";
+        assert_eq!(doubts(json!({"amount": {"numeric": [">", 5]}})), [told]);
+        assert_eq!(doubts(json!({"amount": [{"numeric": [">", 5]}]})), Vec::<String>::new());
     }
 
     #[test]

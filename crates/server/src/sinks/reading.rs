@@ -43,7 +43,7 @@ pub(crate) fn read<T: DeserializeOwned>(written: &Value, base: &Path, names: Nam
 
 /// What serde tells of a value of another type, in the words of who wrote it; `None`: it tells something else.
 fn of_another_type(error: &str) -> Option<String> {
-    let (found, expected) = error.strip_prefix("invalid type: ")?.split_once(", expected ")?;
+    let (found, expected) = error.strip_prefix("invalid type: ")?.rsplit_once(", expected ")?;
     let expected = match expected {
         "a sequence" => "a list",
         "a string" | "string" | "str" => "a text",
@@ -137,6 +137,7 @@ mod tests {
             ),
             (json!({"inner": {"form": 1}}), "unknown field `form`, expected one of `region`, `count`, `inner`"),
             (json!({"count": "x"}), "`count`: a number is expected, not \"x\""),
+            (json!({"count": "x, expected y"}), "`count`: a number is expected, not \"x, expected y\""),
             (
                 json!({"inner": {"inner": {"region": null}, "count": [1]}}),
                 "`inner.count`: a number is expected, not a list",
