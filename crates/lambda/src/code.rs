@@ -163,7 +163,7 @@ fn walk<'a>(
                 }
             } else if is_code(&path) {
                 of_level = of_level.and(of_file(&path));
-            } else if is_data(&path) {
+            } else if is_data(&path) && !path.iter().any(|part| part == NODE_MODULES) {
                 let CodeFacts { written_ms, .. } = of_file(&path);
                 data.push(DataFile { written_ms, path });
             }

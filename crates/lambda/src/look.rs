@@ -3,8 +3,8 @@
 //! Code that has changed is a change, whoever wrote it. A data file beside it (settings, templates of texts, lists) may be the
 //! function's own work, and a function that writes one with each invocation must not be started anew for it, nor tried again at
 //! once. So a data file counts if it was written while no invocation of the function was under way. One that was written
-//! meanwhile counts once, unless it is new: somebody may just have mended what fails. And none counts sooner than some time
-//! after the last that did.
+//! meanwhile counts once: somebody may just have mended what fails. One that is new does not count: it may be of a sink, or of
+//! whatever else writes there. And none counts sooner than some time after the last that did.
 //!
 //! Invariant: a disk that does not answer holds up no invocation for longer than a look is waited for, and one thread a function.
 
@@ -130,7 +130,7 @@ impl Watch {
                 continue;
             }
             let is_meanwhile = is_running || written_ms <= ended_ms;
-            let counts = !is_meanwhile || before.is_some_and(|before| !before.is_own);
+            let counts = before.is_some_and(|before| !is_meanwhile || !before.is_own);
             if counts && !may_count {
                 // As it was noted, so that it counts later.
                 continue;
@@ -200,7 +200,8 @@ mod tests {
         assert!(!counts(&clock, &watch, "a", 50_000), "it is as it was");
         assert!(counts(&clock, &watch, "a", 60_000));
         assert!(!counts(&clock, &watch, "a", 60_000), "it is noted now");
-        assert!(counts(&clock, &watch, "new", 70_000), "one that comes is a change");
+        assert!(!counts(&clock, &watch, "new", 70_000), "one that comes is none");
+        assert!(counts(&clock, &watch, "new", 80_000));
     }
 
     #[test]
@@ -223,6 +224,7 @@ mod tests {
     #[test]
     fn of_many_changes_of_data_one_counts_in_a_while() {
         let (clock, watch) = watch();
+        watch.begin_with(&[file("a", 50_000)]);
         assert!(watch.written(&[file("a", 99_000)]).is_some());
         clock.advance(1_000);
         assert!(watch.written(&[file("a", 100_500)]).is_none());
