@@ -33,7 +33,7 @@ struct Request {
     /// What the process is known by in the ledger.
     token: String,
     /// Where the answer goes; the start comes back with it, to be tried again.
-    reply: oneshot::Sender<(Box<Start>, Result<Leader, SpawnError>)>,
+    reply: oneshot::Sender<(Box<Start>, Result<Handed, SpawnError>)>,
 }
 
 /// Why there is no process.
@@ -48,7 +48,6 @@ pub(crate) enum SpawnError {
 /// The thread that starts processes. Dropping it kills those of its processes that still run.
 pub(crate) struct Spawner {
     requests: mpsc::Sender<Request>,
-    known: Known,
 }
 
 impl Spawner {
@@ -56,27 +55,20 @@ impl Spawner {
         let (requests, inbox) = mpsc::channel::<Request>();
         let known = Known::default();
         orphans::start(&known)?;
-        let own = known.clone();
         std::thread::Builder::new().name("function-spawner".to_owned()).spawn(move || {
             for Request { start, token, reply } in inbox {
                 let spawned = start.run().map(Leader).map_err(SpawnError::Start).and_then(|leader| {
-                    own.lock().insert(leader.number());
-                    match ledger.add(&token, leader.number()) {
-                        Ok(()) => Ok(leader),
-                        Err(error) => {
-                            end(leader, &own);
-                            Err(SpawnError::Record(error))
-                        }
-                    }
+                    let number = leader.number();
+                    known.lock().insert(number);
+                    let handed = Handed { leader: Some(leader), token, known: known.clone(), ledger: ledger.clone() };
+                    ledger.add(&handed.token, number).map_err(SpawnError::Record)?;
+                    Ok(handed)
                 });
-                if let Err((_, Ok(unwanted))) = reply.send((start, spawned)) {
-                    // Nobody waits for it any more.
-                    end(unwanted, &own);
-                    ledger.remove(&token);
-                }
+                // Whoever does not wait any more, or drops the answer, lets it go.
+                drop(reply.send((start, spawned)));
             }
         })?;
-        Ok(Spawner { requests, known })
+        Ok(Spawner { requests })
     }
 
     /// Starts `command` as the leader of a new group that dies with this process. A program that is open for writing is waited
@@ -104,7 +96,7 @@ impl Spawner {
                 continue;
             }
             let output = (stdout.into(), stderr.into());
-            return Process::adopt(spawned?, output, self.known.clone()).map_err(SpawnError::Start);
+            return Process::adopt(spawned?, output).map_err(SpawnError::Start);
         }
     }
 }
@@ -130,19 +122,32 @@ impl Leader {
     }
 }
 
-/// Ends a process that nobody is to have, with its group.
-fn end(leader: Leader, known: &Known) {
-    let _ = rustix::process::kill_process_group(leader.0, Signal::KILL);
-    let _ = rustix::process::kill_process(leader.0, Signal::KILL);
-    reap(leader, known.clone());
+/// A process that was started, until somebody has it: dropped, it is ended with its group, and forgotten.
+struct Handed {
+    leader: Option<Leader>,
+    /// What it is known by in the ledger.
+    token: String,
+    known: Known,
+    ledger: Arc<Ledger>,
 }
 
-/// Leaves a process that was killed to a thread that reaps it.
-fn reap(leader: Leader, known: Known) {
+impl Drop for Handed {
+    fn drop(&mut self) {
+        let Some(leader) = self.leader.take() else { return };
+        let _ = rustix::process::kill_process_group(leader.0, Signal::KILL);
+        let _ = rustix::process::kill_process(leader.0, Signal::KILL);
+        let (ledger, token) = (self.ledger.clone(), std::mem::take(&mut self.token));
+        reap(leader, self.known.clone(), move || ledger.remove(&token));
+    }
+}
+
+/// Leaves a process that was killed to a thread that reaps it, and then does the rest.
+fn reap(leader: Leader, known: Known, then: impl FnOnce() + Send + 'static) {
     let number = leader.number();
     let reap = move || {
         leader.wait();
         known.lock().remove(&number);
+        then();
     };
     // Without a thread it stays a zombie until this process ends.
     let _ = std::thread::Builder::new().name("function-reaper".to_owned()).spawn(reap);
@@ -162,22 +167,14 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    fn adopt(leader: Leader, output: (OwnedFd, OwnedFd), known: Known) -> std::io::Result<Process> {
+    fn adopt(mut handed: Handed, output: (OwnedFd, OwnedFd)) -> std::io::Result<Process> {
+        let leader = handed.leader.as_ref().ok_or(std::io::ErrorKind::NotFound)?;
         let pid = leader.0;
-        let ended = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(std::io::Error::from);
+        let ended = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
         // SAFETY: the descriptor is open, and an OwnedFd gives the same one for as long as it lives.
-        let ended = ended.and_then(|fd| unsafe {
-            AsyncFd::register_with_interest(fd, tokio::io::Interest::READABLE).map_err(Into::into)
-        });
-        match ended {
-            Ok(ended) => Ok(Process { leader: Some(leader), output: Some(output), pid, ended, status: None, known }),
-            Err(error) => {
-                let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-                leader.wait();
-                known.lock().remove(&pid.as_raw_nonzero().get());
-                Err(error)
-            }
-        }
+        let ended = unsafe { AsyncFd::register_with_interest(ended, tokio::io::Interest::READABLE) }?;
+        let (leader, known) = (handed.leader.take(), handed.known.clone());
+        Ok(Process { leader, output: Some(output), pid, ended, status: None, known })
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -249,7 +246,7 @@ impl Process {
     /// Leaves the process to [`reap`]. No more signals from here on.
     fn let_go(&mut self) {
         if let Some(leader) = self.leader.take() {
-            reap(leader, self.known.clone());
+            reap(leader, self.known.clone(), || ());
         }
     }
 }
@@ -327,9 +324,30 @@ mod tests {
         drop(answer);
         spawner.requests.send(Request { start, token: "token-a".to_owned(), reply }).unwrap();
         tokio::task::spawn_blocking(move || read_to_end(&mut pipe)).await.unwrap();
-        // Behind the first in the thread's queue.
+        forgotten(dir.path()).await;
+    }
+
+    /// A start that takes too long is given up at the moment when it is done.
+    #[tokio::test]
+    async fn a_process_whose_answer_nobody_takes_is_killed_and_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let spawner = Spawner::start(Arc::new(Ledger::open(dir.path().to_owned()).unwrap())).unwrap();
+        let (start, mut pipe) = watched();
+        let (reply, answer) = oneshot::channel();
+        spawner.requests.send(Request { start, token: "token-a".to_owned(), reply }).unwrap();
+        // Behind the first in the thread's queue: its answer is there now.
         let mut other = spawner.spawn(&sleeper(), "token-b", free()).await.unwrap();
         other.finish().await;
-        assert!(!dir.path().join("token-a.json").exists());
+        assert!(dir.path().join("token-a.json").exists());
+        drop(answer);
+        tokio::task::spawn_blocking(move || read_to_end(&mut pipe)).await.unwrap();
+        forgotten(dir.path()).await;
+    }
+
+    /// Returns when the first process is not in the ledger any more: a thread of its own sees to that.
+    async fn forgotten(ledger: &std::path::Path) {
+        while ledger.join("token-a.json").exists() {
+            tokio::task::yield_now().await;
+        }
     }
 }
