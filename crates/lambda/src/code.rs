@@ -1,9 +1,9 @@
 //! Whether a function's code has changed: a stamp of the source files in its directory and in those of its layers.
 //!
 //! Files that are not code, but such as people write by hand, are noted apart, for [`crate::look`]: a function may write data
-//! beside its handler, and a data directory may lie there. The walks are bounded, that of the directory and that of the layers each for itself:
-//! of a large tree the upper levels count, as far as they are within the bound as a whole, so that what comes and goes below
-//! does not move the bound.
+//! beside its handler, and a data directory may lie there. The walks are bounded, that of the directory and that of the layers
+//! each for itself: of a large tree the upper levels count, as far as they are within the bound as a whole, so that what comes
+//! and goes below does not move the bound.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -128,8 +128,8 @@ enum Installed {
     Code,
 }
 
-/// Looks at the directories, and notes the data files; what lies in or around `state_dir` is ours and passed over. A directory that is not there is like
-/// an empty one. True: there is more. It reads the disk: call it where blocking is no matter.
+/// Looks at the directories, and notes the data files; what lies in or around `state_dir` is ours and passed over. A directory
+/// that is not there is like an empty one. True: there is more. It reads the disk: call it where blocking is no matter.
 fn walk<'a>(
     dirs: impl IntoIterator<Item = &'a Path>,
     state_dir: &Path,

@@ -479,9 +479,10 @@ impl Pool {
 
     /// See [`Functions::look_at_code`].
     async fn look_at_code(self: &Arc<Self>, function: Arc<Function>) -> bool {
+        let Some(looking) = function.watch.begin() else { return false };
         let (pool, looked_at) = (self.clone(), function.clone());
         let look = move || CodeStamp::of_function(&looked_at.config, &pool.directories.state);
-        let Some((code, data)) = function.watch.look(&self.looks, look).await else { return false };
+        let Some((code, data)) = looking.look(&self.looks, look).await else { return false };
         let what = if code != function.code {
             function.watch.begin_with(&data);
             "the code has changed; the next invocation runs it".to_owned()

@@ -58,7 +58,28 @@ struct Noted {
 pub(crate) struct Running(Arc<Watch>);
 
 /// A look is under way until this goes.
-struct Looking(Arc<Watch>);
+pub(crate) struct Looking(Arc<Watch>);
+
+impl Looking {
+    /// Looks, with one of the turns of all; `None`: it takes too long.
+    pub(crate) async fn look(
+        self,
+        turns: &Semaphore,
+        look: impl FnOnce() -> (CodeStamp, Vec<DataFile>) + Send + 'static,
+    ) -> Option<(CodeStamp, Vec<DataFile>)> {
+        // Fifty functions look at once, and each look by a thread of its own would push the database's aside.
+        let looked = async {
+            let _turn = turns.acquire().await.ok()?;
+            let look = move || {
+                let seen = look();
+                drop(self);
+                seen
+            };
+            tokio::task::spawn_blocking(look).await.ok()
+        };
+        tokio::time::timeout(limits::FUNCTION_CODE_LOOK_WAIT, looked).await.ok()?
+    }
+}
 
 impl Watch {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Arc<Watch> {
@@ -78,27 +99,8 @@ impl Watch {
         Running(self.clone())
     }
 
-    /// Looks, if the last look is long enough ago and none is under way: `None` if not, or if it takes too long.
-    pub(crate) async fn look(
-        self: &Arc<Self>,
-        looks: &Semaphore,
-        look: impl FnOnce() -> (CodeStamp, Vec<DataFile>) + Send + 'static,
-    ) -> Option<(CodeStamp, Vec<DataFile>)> {
-        let looking = self.begin()?;
-        // Fifty functions look at once, and each look by a thread of its own would push the database's aside.
-        let looked = async {
-            let _turn = looks.acquire().await.ok()?;
-            let look = move || {
-                let seen = look();
-                drop(looking);
-                seen
-            };
-            tokio::task::spawn_blocking(look).await.ok()
-        };
-        tokio::time::timeout(limits::FUNCTION_CODE_LOOK_WAIT, looked).await.ok()?
-    }
-
-    fn begin(self: &Arc<Self>) -> Option<Looking> {
+    /// Begins a look, if the last one is long enough ago and none is under way. Every invocation asks.
+    pub(crate) fn begin(self: &Arc<Self>) -> Option<Looking> {
         let (now_ns, looked_ns) = (self.clock.monotonic_ns(), self.looked_ns.load(Ordering::SeqCst));
         let is_due = now_ns.saturating_sub(looked_ns) >= limits::FUNCTION_CODE_LOOK.as_nanos() as u64
             && self.looked_ns.compare_exchange(looked_ns, now_ns, Ordering::SeqCst, Ordering::SeqCst).is_ok();
@@ -242,12 +244,12 @@ mod tests {
             let _ = ended.recv();
             Default::default()
         };
-        assert!(watch.look(&looks, dead).await.is_none());
+        assert!(watch.begin().unwrap().look(&looks, dead).await.is_none());
         clock.advance(1_000);
-        assert!(watch.look(&looks, || panic!("a second thread")).await.is_none());
+        assert!(watch.begin().is_none(), "there is no second thread");
         let (clock, other) = self::watch();
         clock.advance(1_000);
-        assert!(other.look(&looks, Default::default).await.is_some(), "the turn is free");
+        assert!(other.begin().unwrap().look(&looks, Default::default).await.is_some(), "the turn is free");
         drop(end);
     }
 }
