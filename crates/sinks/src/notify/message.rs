@@ -127,10 +127,10 @@ impl From<RenderError> for Unmade {
 }
 
 /// A record with what messages call it.
-pub(super) struct Told<'a> {
-    pub record: &'a StreamRecord,
-    pub id: String,
-    pub event_name: &'static str,
+struct Told<'a> {
+    record: &'a StreamRecord,
+    id: String,
+    event_name: &'static str,
 }
 
 impl Maker {
@@ -140,9 +140,8 @@ impl Maker {
             return Ok(vec![self.digest(flush, 0..flush.records.len())]);
         }
         let due = |(index, record)| {
-            let told = told(&self.records, flush, record);
-            let group = Self::group(flush, &told).map_err(damaged)?;
-            Ok(Due { id: told.id, records: index..index + 1, group })
+            let group = Self::group(flush, record).map_err(damaged)?;
+            Ok(Due { id: event_id(&self.records, flush, record), records: index..index + 1, group })
         };
         flush.records.iter().enumerate().map(due).collect()
     }
@@ -162,8 +161,8 @@ impl Maker {
     }
 
     fn digest(&self, flush: &Flush, records: Range<usize>) -> Due {
-        let ids: Vec<String> =
-            flush.records[records.clone()].iter().map(|record| told(&self.records, flush, record).id).collect();
+        let chosen = flush.records[records.clone()].iter();
+        let ids: Vec<String> = chosen.map(|record| event_id(&self.records, flush, record)).collect();
         let group = Group::of(flush.source.table.as_bytes());
         Due { id: Group::of(ids.join("\n").as_bytes()).name(), records, group }
     }
@@ -205,8 +204,8 @@ impl Maker {
     }
 
     /// The group of a record: of its partition key, as shards and lanes have it.
-    fn group(flush: &Flush, told: &Told<'_>) -> Result<Group, CodecError> {
-        let keys = StoredItem::new(&told.record.meta.keys)?;
+    fn group(flush: &Flush, record: &StreamRecord) -> Result<Group, CodecError> {
+        let keys = StoredItem::new(&record.meta.keys)?;
         let mut what = flush.source.table.clone().into_bytes();
         what.push(b'\n');
         if let Some(value) = keys.members().find(&flush.source.partition_key.name)? {
@@ -244,18 +243,29 @@ impl Maker {
 }
 
 /// A record with what a message of its flush calls it.
-pub(super) fn told<'a>(writer: &RecordWriter, flush: &Flush, record: &'a StreamRecord) -> Told<'a> {
+fn told<'a>(writer: &RecordWriter, flush: &Flush, record: &'a StreamRecord) -> Told<'a> {
+    Told { record, id: event_id(writer, flush, record), event_name: event_name(flush, record) }
+}
+
+/// What a receiver knows a repeat of a record by.
+pub(super) fn event_id(writer: &RecordWriter, flush: &Flush, record: &StreamRecord) -> String {
     match flush.origin {
         // Its number is that of no change. A snapshot has each item once, whichever version sends it.
         Origin::Snapshot { made_by, .. } => {
             let Flush { sink, source, .. } = flush;
             let mut name = format!("snapshot\n{sink}\n{made_by}\n{}\n", source.stream_arn).into_bytes();
             name.extend_from_slice(&record.meta.keys);
-            Told { record, id: Group::of(&name).name(), event_name: "SNAPSHOT" }
+            Group::of(&name).name()
         }
-        Origin::Stream | Origin::Retry => {
-            Told { record, id: writer.event_id(record).to_string(), event_name: record.meta.kind.name() }
-        }
+        Origin::Stream | Origin::Retry => writer.event_id(record).to_string(),
+    }
+}
+
+/// What happened to the item of a record.
+pub(super) fn event_name(flush: &Flush, record: &StreamRecord) -> &'static str {
+    match flush.origin {
+        Origin::Snapshot { .. } => "SNAPSHOT",
+        Origin::Stream | Origin::Retry => record.meta.kind.name(),
     }
 }
 

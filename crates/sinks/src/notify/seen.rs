@@ -9,7 +9,7 @@ use tailrace_core::codec::StoredItem;
 use tailrace_core::json_text::ValueForm;
 use tailrace_engine::streams::record::{RecordWriter, StreamRecord};
 
-use super::message::{damaged, kind_of, time, told};
+use super::message::{damaged, event_id, event_name, kind_of, time};
 use crate::objects::partition::record::is_ttl;
 use crate::sink::Flush;
 
@@ -134,11 +134,10 @@ impl Seen {
 impl Object for Seen {
     fn get_value(self: &Arc<Self>, name: &Value) -> Option<Value> {
         let (flush, record) = (&self.of.flush, self.record());
-        let told = || told(&self.of.writer, flush, record);
         Some(match name.as_str()? {
-            "type" => Value::from(kind_of(flush, told().event_name)),
-            "event_name" => Value::from(told().event_name),
-            "event_id" => Value::from(told().id),
+            "type" => Value::from(kind_of(flush, event_name(flush, record))),
+            "event_name" => Value::from(event_name(flush, record)),
+            "event_id" => Value::from(event_id(&self.of.writer, flush, record)),
             "event_time" => Value::from(time(record.time_ms)),
             "shard_id" => Value::from(flush.shard.id.to_string()),
             "sequence_number" => Value::from(record.sequence_number().to_string()),
