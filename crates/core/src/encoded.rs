@@ -39,6 +39,24 @@ pub enum Encoded<'a> {
     M(Members<'a>),
 }
 
+impl Encoded<'_> {
+    /// The name of its type on the wire.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Encoded::Null => "NULL",
+            Encoded::Bool(_) => "BOOL",
+            Encoded::S(_) => "S",
+            Encoded::N(_) => "N",
+            Encoded::B(_) => "B",
+            Encoded::Ss(_) => "SS",
+            Encoded::Ns(_) => "NS",
+            Encoded::Bs(_) => "BS",
+            Encoded::L(_) => "L",
+            Encoded::M(_) => "M",
+        }
+    }
+}
+
 /// The members of an item or a map.
 #[derive(Clone, Debug)]
 pub struct Members<'a> {

@@ -27,6 +27,7 @@ pub mod model;
 pub mod number;
 pub mod rng;
 pub mod size;
+pub mod suggest;
 pub mod time;
 pub mod value;
 mod view_type;

@@ -1,14 +1,8 @@
 //! The name that was likely meant by one that is not there.
 
-/// The nearest of some names, where one is near.
-pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = wrong.to_lowercase();
-    let with_distance = names.into_iter().map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name));
-    let (distance, name) = with_distance.min()?;
-    (distance <= (wrong.chars().count() / 3).max(1)).then_some(name)
-}
+pub(crate) use tailrace_core::suggest::nearest;
 
-/// The same among the names of properties, of which one is often the beginning of another: `Code` of `CodeUri`.
+/// The nearest among the names of properties, of which one is often the beginning of another: `Code` of `CodeUri`.
 pub(crate) fn nearest_property<'a>(wrong: &str, names: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     const BEGINNING_MIN: usize = 4;
     let begins = |name: &&str| {

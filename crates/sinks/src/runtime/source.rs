@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use tailrace_core::ApiError;
+use tailrace_core::suggest::nearest;
 use tailrace_delivery::Consumer;
 use tailrace_engine::control;
 use tailrace_store::keyspace::TableKey;
@@ -114,14 +115,7 @@ pub(super) async fn near(inner: &Inner, table: &str) -> Option<String> {
     let limit = PageLimit { rows_max: TABLES_LOOKED_AT_MAX, cost_max: usize::MAX, cost: |_, _| 0 };
     let page = inner.store().page(TableKey::range(), limit).await.ok()?;
     let names: Vec<String> = page.rows.iter().filter_map(|(key, _)| Some(TableKey::decode(key)?.name)).collect();
-    nearest(table, names)
-}
-
-fn nearest(table: &str, names: Vec<String>) -> Option<String> {
-    let lower = table.to_lowercase();
-    let distances = names.into_iter().map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name));
-    let (distance, name) = distances.min()?;
-    (distance <= (table.chars().count() / 3).max(1)).then_some(name)
+    nearest(table, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
 /// The stream of what is done to tables, which is made if there is none, as a source.
@@ -180,11 +174,11 @@ mod tests {
 
     #[test]
     fn a_table_is_meant_where_a_letter_or_two_of_its_name_are_others() {
-        let near = |table: &str| nearest(table, ["Orders", "Users"].map(str::to_owned).into());
+        let near = |table: &str| nearest(table, ["Orders", "Users"]);
         for (table, expect) in
             [("Order", Some("Orders")), ("orders", Some("Orders")), ("Ordesr", Some("Orders")), ("Items", None)]
         {
-            assert_eq!(near(table).as_deref(), expect, "{table}");
+            assert_eq!(near(table), expect, "{table}");
         }
         assert_eq!(nearest("Orders", Vec::new()), None);
     }

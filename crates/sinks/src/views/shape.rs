@@ -93,8 +93,8 @@ impl Shape {
                 }
             };
             if !found {
-                if type_of(&value) != scalar.name() {
-                    self.misfit.get_or_init(|| misfit(column, *scalar, type_of(&value)));
+                if value.type_name() != scalar.name() {
+                    self.misfit.get_or_init(|| misfit(column, *scalar, value.type_name()));
                 }
                 return Ok(false);
             }
@@ -204,22 +204,6 @@ fn misfit(column: &GroupColumn, scalar: ScalarType, found: &str) -> String {
         _ => "a key is S, N or B".to_owned(),
     };
     format!("{path} of an item is {found}, where group_by takes {}: such items are in no group; {help}", scalar.name())
-}
-
-/// The type of a value, as the API has it.
-fn type_of(value: &Encoded<'_>) -> &'static str {
-    match value {
-        Encoded::Null => "NULL",
-        Encoded::Bool(_) => "BOOL",
-        Encoded::S(_) => "S",
-        Encoded::N(_) => "N",
-        Encoded::B(_) => "B",
-        Encoded::Ss(_) => "SS",
-        Encoded::Ns(_) => "NS",
-        Encoded::Bs(_) => "BS",
-        Encoded::L(_) => "L",
-        Encoded::M(_) => "M",
-    }
 }
 
 /// Appends the bytes of a key value of this type. False: it is none.

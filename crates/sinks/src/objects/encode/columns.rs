@@ -12,7 +12,6 @@ use tailrace_core::encoded::{Encoded, EncodedValue, Members};
 use tailrace_core::json_text::ValueForm;
 use tailrace_engine::streams::record::StreamRecord;
 
-use crate::objects::partition::record::type_name;
 use crate::objects::partition::{ExpressionError, Step, parse_path};
 
 /// Most columns of an object beside the fixed ones.
@@ -169,7 +168,7 @@ impl TypedColumn {
         let item: &'a [u8] = record.new.as_deref().unwrap_or(&record.meta.keys);
         let Some(value) = self.find(StoredItem::new(item)?.members())? else { return Ok(Cell::Null) };
         let read = value.read()?;
-        if self.tag.is_some_and(|tag| tag != type_name(&read)) {
+        if self.tag.is_some_and(|tag| tag != read.type_name()) {
             return Ok(Cell::Null);
         }
         Ok(match (self.kind, read) {

@@ -64,7 +64,7 @@ impl<'a> Place for RecordPlace<'a> {
                 Ok(members.find(name)?.map(|value| RecordPlace::Value(value, *form)))
             }
             RecordPlace::Value(value, ValueForm::DynamodbJson) => {
-                Ok((type_name(&value.read()?) == name).then(|| RecordPlace::Content(value.clone())))
+                Ok((value.read()?.type_name() == name).then(|| RecordPlace::Content(value.clone())))
             }
             RecordPlace::Value(value, ValueForm::Plain) => match value.read()? {
                 Encoded::M(members) => RecordPlace::Members(members, ValueForm::Plain).member(name),
@@ -152,22 +152,6 @@ fn number(number: StoredNumber<'_>) -> RecordPlace<'static> {
 
 fn binary(bytes: &[u8]) -> RecordPlace<'static> {
     RecordPlace::Text(Cow::Owned(BASE64.encode(bytes)))
-}
-
-/// The name of the type of a value.
-pub(in super::super) fn type_name(value: &Encoded<'_>) -> &'static str {
-    match value {
-        Encoded::Null => "NULL",
-        Encoded::Bool(_) => "BOOL",
-        Encoded::S(_) => "S",
-        Encoded::N(_) => "N",
-        Encoded::B(_) => "B",
-        Encoded::Ss(_) => "SS",
-        Encoded::Ns(_) => "NS",
-        Encoded::Bs(_) => "BS",
-        Encoded::L(_) => "L",
-        Encoded::M(_) => "M",
-    }
 }
 
 impl<'a> RecordDocument<'a> {
