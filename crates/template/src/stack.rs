@@ -336,10 +336,8 @@ impl Resolver<'_> {
             CodeSource::Path(file) => file,
             CodeSource::Object { .. } | CodeSource::Inline { .. } => {
                 let place = match &source {
-                    CodeSource::Object { bucket, key } if !bucket.is_empty() => format!("s3://{bucket}/{key}"),
-                    CodeSource::Object { key, .. } => key.clone(),
-                    CodeSource::Path(path) => path.display().to_string(),
-                    CodeSource::Inline { .. } => property.to_owned(),
+                    CodeSource::Object { bucket, key } if bucket.is_empty() => key.clone(),
+                    other => other.to_string(),
                 };
                 let why = format_args!("its template is not here ({place}); the stack is skipped");
                 self.skip(&format!("Resources.{id}"), why);
